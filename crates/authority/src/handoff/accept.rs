@@ -1,0 +1,189 @@
+//! The receiver accepts: the units are spent with the intent, the certificate is signed, the chain answered.
+
+use std::sync::Arc;
+
+use api::{
+    Refusal,
+    journal::v1::{HandoffIntent, record::Fact},
+};
+use bytes::Bytes;
+use issuance::{AskedFor, HandoffRequest, gate};
+use mfg::{Acceptance, Handoff, LotId, Movement, SignedTerms};
+use pki::{PublicKey, Sha256};
+use records::{Act, Once, commit_once, keys, named, refuse_conflict, reused, wire};
+use store::{Claim, Conflict, Rule, TallyMove};
+
+use super::{
+    offer::{already_accepted, withdrawn},
+    state::{Current, Stage},
+};
+use crate::{
+    authority::Authority,
+    complete,
+    lots::Lot,
+    signing::{self, Subject},
+};
+
+/// An acceptance to be answered with a certificate.
+#[derive(Debug, Clone)]
+pub struct AcceptOrder {
+    /// Lot id of the offer.
+    pub lot: LotId,
+    /// PKCS#10 of the fresh lot key, DER.
+    pub csr: Bytes,
+    /// The receiver's countersignature.
+    pub acceptance: Acceptance,
+}
+
+/// A signed handoff.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The handoff certificate first, then every CA certificate above it, DER, without the anchor.
+    pub chain: Vec<Bytes>,
+    /// The order's terms.
+    pub terms: Arc<SignedTerms>,
+}
+
+impl Authority {
+    /// Accepts an offer on behalf of its receiver and signs the handoff certificate.
+    ///
+    /// # Errors
+    /// `LOT_UNKNOWN`, `HANDOFF_WITHDRAWN`, `HANDOFF_ALREADY_ACCEPTED` (by another key), `ACCEPTANCE_INVALID`,
+    /// `ACCEPTANCE_KEY_UNKNOWN`, the gate's `CSR_...`, the issuer's refusals, `REQUEST_ID_REUSED`.
+    pub fn accept(&self, act: &Act, order: &AcceptOrder) -> Result<Accepted, Refusal> {
+        let lot = order.lot.as_str();
+        let current = self.current_for(&act.caller.manufacturer, lot)?;
+        if !current.is_for(&act.caller.manufacturer) {
+            return Err(
+                Refusal::new("NOT_YOURS", format!("lot {lot} is offered to another manufacturer")).with("lot", lot)
+            );
+        }
+        let source = self.lots.get(&current.offered.source)?;
+        let key = gate(&order.csr, source.profiles.lot_keys(), AskedFor::Lot(&order.lot))
+            .map_err(named(issuance::CsrRefusal::reason))?;
+        let key_digest = key.public_key().sha256();
+        match &current.stage {
+            Stage::Offered => {}
+            Stage::Withdrawn { .. } => return Err(withdrawn(lot)),
+            Stage::Accepted { intent, .. } => {
+                return self.same_acceptance(act, lot, &key_digest, &intent.key_digest, &source);
+            }
+        }
+        self.expire(&current, lot)?;
+        let facts = current.facts()?;
+        self.check_acceptance(&source, &facts, &order.acceptance, key.public_key())?;
+        let handoff = Handoff {
+            consignment: facts.consignment.clone(),
+            manifest_digest: facts.manifest_digest,
+            acceptance: order.acceptance.clone(),
+        };
+        let request = HandoffRequest {
+            key: &key,
+            handoff: &handoff,
+            serial: self.serials.next_serial().map_err(named(issuance::SerialRefusal::reason))?,
+            now: self.now(),
+        };
+        let draft =
+            source.issuer()?.draft_handoff(&source.profiles, request).map_err(named(issuance::IssueRefusal::reason))?;
+
+        let mut unit = act.unit(Fact::HandoffIntent(HandoffIntent {
+            offered_at: current.offered_at.as_u64(),
+            lot: lot.to_owned(),
+            acceptance: Some(wire::acceptance(&order.acceptance)),
+            key_digest: wire::digest(&key_digest),
+            tbs: Bytes::copy_from_slice(draft.tbs()),
+            profile_digest: wire::digest(&draft.profile_hash()),
+        }));
+        let found_by = [keys::public_key(&key_digest), keys::certificate(draft.serial())];
+        unit.claims = vec![Claim { key: keys::handoff(lot), rule: Rule::At(current.at) }];
+        unit.claims.extend(found_by.map(|key| Claim { key, rule: Rule::Absent }));
+        if let Some(units) = facts.consignment.quantity.units() {
+            unit.moves = vec![TallyMove { lot: source.tally, movement: Movement::HandOver(units) }];
+        }
+        unit.intent = Some(draft.tbs_digest());
+        match commit_once(self.store(), act, unit)? {
+            Once::Committed(committed) => {
+                let mut found_by = found_by.to_vec();
+                found_by.push(keys::handoff(lot));
+                found_by.extend(act.request.map(|r| keys::request(&act.caller.manufacturer, r)));
+                let receipt = signing::receipt_of(committed)?;
+                let outcome = signing::sign(&source, Subject::Handoff, act, draft, receipt, found_by)?;
+                records::commit_one(self.store(), outcome.unit)?.map_err(|c| refuse_conflict(&c, lot))?;
+                Ok(answer(&source, outcome.certificate))
+            }
+            // The same request, or another acceptance of the offer, was faster.
+            Once::Before(_) | Once::Refused(Conflict::KeyMoved { .. }) => match Current::of(self.store(), lot)?.stage {
+                Stage::Accepted { intent, .. } => {
+                    self.same_acceptance(act, lot, &key_digest, &intent.key_digest, &source)
+                }
+                Stage::Withdrawn { .. } => Err(withdrawn(lot)),
+                Stage::Offered => Err(reused(act, "content")),
+            },
+            Once::Refused(Conflict::KeyTaken { .. }) => {
+                Err(Refusal::new("PUBLIC_KEY_TAKEN", "this public key is certified already; a lot needs a fresh one"))
+            }
+            Once::Refused(conflict) => Err(refuse_conflict(&conflict, &source.id)),
+        }
+    }
+
+    /// A repeated acceptance by the same key gets the same certificate; an unsigned one is completed first.
+    fn same_acceptance(
+        &self,
+        act: &Act,
+        lot: &str,
+        key: &Sha256,
+        accepted: &[u8],
+        source: &Lot,
+    ) -> Result<Accepted, Refusal> {
+        if accepted != key.as_bytes().as_slice() {
+            return Err(already_accepted(lot));
+        }
+        if let Some(record) =
+            act.request.map(|r| records::replayed(self.store(), &act.caller, r)).transpose()?.flatten()
+        {
+            let about = Current::from_record(self.store(), &record).map_err(|_| reused(act, "kind of request"))?;
+            if about.offered.facts.as_ref().is_none_or(|f| f.lot != lot) {
+                return Err(reused(act, "lot"));
+            }
+        }
+        for _ in 0..2 {
+            let current = Current::of(self.store(), lot)?;
+            if let Stage::Accepted { intent_at, intent, signature } = current.stage {
+                if let Some(signature) = signature {
+                    let certificate = issuance::assemble(&intent.tbs, &signature)
+                        .map_err(|e| Refusal::from_error("JOURNAL_DAMAGED", &e))?;
+                    return Ok(answer(source, Bytes::from(certificate)));
+                }
+                let record = self.store().read(intent_at).map_err(|e| records::refuse_store(&e))?;
+                complete::complete(self, &record, &source.id)?;
+            }
+        }
+        Err(Refusal::new("IN_PROGRESS", format!("the handoff of lot {lot} is being signed")))
+    }
+
+    /// The countersignature must be the named receiver's, by an identity key that the terms name, over exactly this handoff.
+    fn check_acceptance(
+        &self,
+        source: &Lot,
+        facts: &wire::Facts,
+        acceptance: &Acceptance,
+        lot_key: &PublicKey,
+    ) -> Result<(), Refusal> {
+        let to = &facts.consignment.to;
+        let identity_key = source.terms.terms().identity_key(to, &acceptance.identity_key_digest).ok_or_else(|| {
+            Refusal::new(
+                "ACCEPTANCE_KEY_UNKNOWN",
+                format!("the acceptance of lot {} names no key of {to}", facts.consignment.lot),
+            )
+            .with("key_sha256", acceptance.identity_key_digest)
+        })?;
+        acceptance
+            .verify(lot_key.spki(), &facts.consignment, identity_key)
+            .map_err(|e| Refusal::from_error("ACCEPTANCE_INVALID", &e).with("lot", &facts.consignment.lot))
+    }
+}
+
+fn answer(source: &Lot, certificate: Bytes) -> Accepted {
+    let chain = std::iter::once(certificate).chain(source.chain.iter().cloned()).collect();
+    Accepted { chain, terms: Arc::clone(&source.terms) }
+}

@@ -1,0 +1,199 @@
+//! Where a handoff stands, read from its records.
+
+use api::{
+    Refusal,
+    custody::v1 as custody,
+    journal::v1::{HandoffIntent, HandoffOffered, record::Fact},
+};
+use bytes::Bytes;
+use mfg::SignedTerms;
+use pki::UnixTime;
+use records::{keys, read, read_at, refuse_store, wire};
+use std::sync::Arc;
+use store::{Position, Record, Store};
+
+use crate::authority::Authority;
+
+/// A handoff as its newest record tells it.
+#[derive(Debug)]
+pub(crate) struct Current {
+    /// Where its key points: what a change must be made against.
+    pub(crate) at: Position,
+    pub(crate) offered_at: Position,
+    pub(crate) offered: HandoffOffered,
+    pub(crate) offered_time: i64,
+    pub(crate) stage: Stage,
+}
+
+/// What became of an offer.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    Offered,
+    Withdrawn { expired: bool },
+    Accepted { intent_at: Position, intent: Box<HandoffIntent>, signature: Option<Bytes> },
+}
+
+/// Everything a receiver checks before it accepts.
+#[derive(Debug)]
+pub struct OfferPapers {
+    /// The handoff.
+    pub handoff: custody::Handoff,
+    /// The order's terms.
+    pub terms: Arc<SignedTerms>,
+    /// The CA certificates above the future lot CA, DER, its issuer first, without the anchor.
+    pub issuer_chain: Vec<Bytes>,
+}
+
+impl Current {
+    /// The handoff of a lot.
+    ///
+    /// # Errors
+    /// `LOT_UNKNOWN`.
+    pub(crate) fn of(store: &dyn Store, lot: &str) -> Result<Self, Refusal> {
+        let record = store.get(&keys::handoff(lot)).map_err(|e| refuse_store(&e))?.ok_or_else(|| {
+            Refusal::new("LOT_UNKNOWN", format!("no handoff of lot {lot:?} is known here")).with("lot", lot)
+        })?;
+        Self::from_record(store, &record)
+    }
+
+    /// The handoff that a record belongs to.
+    ///
+    /// # Errors
+    /// `JOURNAL_DAMAGED` when it belongs to none.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "every other fact is about something else, also one that is added later"
+    )]
+    pub(crate) fn from_record(store: &dyn Store, record: &Record) -> Result<Self, Refusal> {
+        let damaged = || Refusal::new("JOURNAL_DAMAGED", format!("the record at {} is no handoff's", record.position));
+        let (offered_at, stage) = match read(record)?.1 {
+            Fact::HandoffOffered(_) => (record.position.as_u64(), Stage::Offered),
+            Fact::HandoffWithdrawn(w) => (w.offered_at, Stage::Withdrawn { expired: w.expired }),
+            Fact::HandoffIntent(intent) => (
+                intent.offered_at,
+                Stage::Accepted { intent_at: record.position, intent: Box::new(intent), signature: None },
+            ),
+            Fact::HandoffSigned(signed) => {
+                let (at, _, fact) = read_at(store, signed.intent_at)?;
+                let Fact::HandoffIntent(intent) = fact else { return Err(damaged()) };
+                let stage = Stage::Accepted {
+                    intent_at: at.position,
+                    signature: Some(signed.signature),
+                    intent: Box::new(intent),
+                };
+                (Self::offer_of(&stage), stage)
+            }
+            _ => return Err(damaged()),
+        };
+        let (at, entry, fact) = read_at(store, offered_at)?;
+        let Fact::HandoffOffered(offered) = fact else { return Err(damaged()) };
+        Ok(Self { at: record.position, offered_at: at.position, offered, offered_time: entry.at, stage })
+    }
+
+    fn offer_of(stage: &Stage) -> u64 {
+        match stage {
+            Stage::Accepted { intent, .. } => intent.offered_at,
+            Stage::Offered | Stage::Withdrawn { .. } => 0,
+        }
+    }
+
+    /// The facts as recorded.
+    ///
+    /// # Errors
+    /// `JOURNAL_DAMAGED` when they do not read.
+    pub(crate) fn facts(&self) -> Result<wire::Facts, Refusal> {
+        wire::read_facts("facts", self.offered.facts.as_ref())
+            .map_err(|e| Refusal::new("JOURNAL_DAMAGED", format!("the offer at {}: {e}", self.offered_at)))
+    }
+
+    /// Whether this is the receiver's handoff.
+    pub(crate) fn is_for(&self, manufacturer: &str) -> bool {
+        self.offered.facts.as_ref().is_some_and(|f| f.to == manufacturer)
+    }
+
+    /// Whether an offer has run out of time.
+    pub(crate) fn has_expired(&self, now: UnixTime) -> bool {
+        matches!(self.stage, Stage::Offered) && now.as_secs() > self.offered.expires_at
+    }
+
+    /// To the wire.
+    ///
+    /// # Errors
+    /// `JOURNAL_DAMAGED` when a signed certificate does not assemble.
+    pub(crate) fn to_wire(&self, now: UnixTime) -> Result<custody::Handoff, Refusal> {
+        let (state, certificate) = match &self.stage {
+            Stage::Offered if self.has_expired(now) => (custody::HandoffState::Expired, None),
+            Stage::Offered => (custody::HandoffState::Offered, None),
+            Stage::Withdrawn { expired: true } => (custody::HandoffState::Expired, None),
+            Stage::Withdrawn { expired: false } => (custody::HandoffState::Cancelled, None),
+            Stage::Accepted { signature: None, .. } => (custody::HandoffState::Accepted, None),
+            Stage::Accepted { signature: Some(signature), intent, .. } => {
+                let certificate = issuance::assemble(&intent.tbs, signature)
+                    .map_err(|e| Refusal::from_error("JOURNAL_DAMAGED", &e))?;
+                (custody::HandoffState::Signed, Some(Bytes::from(certificate)))
+            }
+        };
+        Ok(custody::Handoff {
+            facts: self.offered.facts.clone(),
+            source: self.offered.source.clone(),
+            state: state.into(),
+            offered_at: Some(wire::timestamp(UnixTime::new(self.offered_time))),
+            expires_at: Some(wire::timestamp(UnixTime::new(self.offered.expires_at))),
+            certificate,
+        })
+    }
+}
+
+impl Authority {
+    /// One handoff; `reader` sees another manufacturer's lots only when they are its own to receive.
+    ///
+    /// # Errors
+    /// `LOT_UNKNOWN`, also for a lot that is not the reader's: its existence is none of their business.
+    pub fn handoff(&self, reader: &str, lot: &str) -> Result<custody::Handoff, Refusal> {
+        self.current_for(reader, lot)?.to_wire(self.now())
+    }
+
+    pub(crate) fn current_for(&self, reader: &str, lot: &str) -> Result<Current, Refusal> {
+        let current = Current::of(self.store(), lot)?;
+        if reader == self.manufacturer.as_str() || current.is_for(reader) {
+            return Ok(current);
+        }
+        Err(Refusal::new("LOT_UNKNOWN", format!("no handoff of lot {lot:?} is known here")).with("lot", lot))
+    }
+
+    /// Handoffs in the order of their lot ids, those after `after`; a foreign reader sees its own.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn handoffs(
+        &self,
+        reader: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<custody::Handoff>, Option<String>), Refusal> {
+        let listed = self.store().list("handoffs", after, limit).map_err(|e| refuse_store(&e))?;
+        let next = (listed.len() == limit).then(|| listed.last().map(|(name, _)| name.clone())).flatten();
+        let mut handoffs = Vec::new();
+        for (lot, _) in listed {
+            let current = Current::of(self.store(), &lot)?;
+            if reader == self.manufacturer.as_str() || current.is_for(reader) {
+                handoffs.push(current.to_wire(self.now())?);
+            }
+        }
+        Ok((handoffs, next))
+    }
+
+    /// What the receiver checks before it accepts.
+    ///
+    /// # Errors
+    /// `LOT_UNKNOWN`, `LOT_NOT_OPEN`.
+    pub fn offer_papers(&self, reader: &str, lot: &str) -> Result<OfferPapers, Refusal> {
+        let current = self.current_for(reader, lot)?;
+        let source = self.lots.get(&current.offered.source)?;
+        Ok(OfferPapers {
+            handoff: current.to_wire(self.now())?,
+            terms: Arc::clone(&source.terms),
+            issuer_chain: source.chain.clone(),
+        })
+    }
+}

@@ -1,0 +1,23 @@
+//! The issuing authority: what root-ca and intermediate-ca have in common.
+//!
+//! An authority has *lots*. At an intermediate-ca a lot was handed over by a sender; at the root-ca a production order is the lot
+//! that the first handoffs are taken from. From a lot, units are handed on ([`handoffs`]) or become devices ([`devices`]). Both go
+//! through one cycle: draft -> recorded (durable) -> signed -> result recorded (durable) -> answered; see docs/ISSUANCE.md.
+//!
+//! It knows no network, no configuration and no clock of its own. Start at [`Authority`].
+
+mod authority;
+mod complete;
+mod device;
+mod handoff;
+mod line;
+mod lots;
+mod rpc;
+mod signing;
+
+pub use authority::{Authority, Seams};
+pub use complete::complete_open_intents;
+pub use device::{DeviceOrder, IssuedDevice};
+pub use line::{Line, LineLimits};
+pub use lots::{Lot, LotIssuer, Lots};
+pub use rpc::{HandoffRpc, IssuanceRpc};

@@ -1,0 +1,7 @@
+//! The gRPC faces of an authority: they read requests, run the work on worker threads, and write answers. They decide nothing.
+
+mod handoff;
+mod issuance;
+
+pub use handoff::HandoffRpc;
+pub use issuance::IssuanceRpc;

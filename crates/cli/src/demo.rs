@@ -1,0 +1,117 @@
+//! `countersign demo`: a whole supply chain on this machine, told so that a person understands what just happened.
+
+mod narration;
+mod stay;
+mod verification;
+
+use std::{io::Write as _, path::Path, process::ExitCode};
+
+use api::Refusal;
+use serde::{Deserialize, Serialize};
+use simulator::{Folder, Journey, Manifest, Plan, Program, World};
+
+use crate::{
+    args::{DemoArgs, Output},
+    failure::Failure,
+};
+
+use narration::Narration;
+
+/// Remembers what a folder was made with: a repetition goes on, another demo is refused.
+const PARAMETERS: &str = "demo-parameters.json";
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parameters {
+    version: u32,
+    devices: u32,
+    hops: u32,
+}
+
+pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, Failure> {
+    let plan =
+        Plan::new(args.devices, args.hops).map_err(|e| Failure::refused(&Refusal::from_error(e.reason(), &e)))?;
+    let folder = prepare(args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::unavailable("SETUP_FAILED", format!("no runtime: {e}")))?;
+    runtime.block_on(travel(args, &plan, folder))
+}
+
+/// The folder, new or made by the same demo before.
+fn prepare(args: &DemoArgs) -> Result<Folder, Failure> {
+    let parameters = Parameters { version: 1, devices: args.devices, hops: args.hops };
+    let differs = |what: String| Failure::named("DEMO_DIR_DIFFERS", format!("{} {what}", args.out.display()));
+    let used = args.out.read_dir().is_ok_and(|mut entries| entries.next().is_some());
+    let write_failed = |e: anyhow::Error| Failure::unavailable("FILE_MISSING", format!("{e:#}"));
+    if used {
+        let Ok(text) = std::fs::read(args.out.join(PARAMETERS)) else {
+            return Err(differs("is not empty and was not made by a demo".to_owned()));
+        };
+        let before: Parameters =
+            serde_json::from_slice(&text).map_err(|e| differs(format!("has unreadable parameters: {e}")))?;
+        if before != parameters {
+            return Err(differs(format!("was made with --devices {} --hops {}", before.devices, before.hops)));
+        }
+    }
+    let folder = Folder::create(&args.out).map_err(write_failed)?;
+    if !used {
+        let json = serde_json::to_vec_pretty(&parameters).unwrap_or_default();
+        folder.write(PARAMETERS, &json).map_err(write_failed)?;
+    }
+    Ok(folder)
+}
+
+async fn travel(args: &DemoArgs, plan: &Plan, folder: Folder) -> Result<ExitCode, Failure> {
+    let program = std::env::current_exe()
+        .map(Program::countersign)
+        .map_err(|e| Failure::unavailable("SETUP_FAILED", format!("cannot find this program: {e}")))?;
+    let out = folder.path().to_owned();
+    let mut world = World::open(folder, plan, program).map_err(|e| failure(&e))?;
+    let mut narration = Narration::new(args.output, &out);
+    narration.begin(plan);
+    let travelled = Journey::new(plan, &mut world).run(&mut narration).await;
+    let outcome = match travelled {
+        Ok(manifest) => finish(args, &out, &mut world, &narration, &manifest).await,
+        Err(error) => Err(failure(&error)),
+    };
+    let stopped = world.stop().await;
+    outcome?;
+    stopped.map_err(|e| failure(&e))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn finish(
+    args: &DemoArgs,
+    out: &Path,
+    world: &mut World,
+    narration: &Narration,
+    manifest: &Manifest,
+) -> Result<(), Failure> {
+    let verified = verification::verify_all(out, manifest)?;
+    narration.verified(&verified);
+    if args.output == Output::Json {
+        let json = serde_json::to_string(manifest).map_err(|e| Failure::unavailable("INTERNAL", e.to_string()))?;
+        println!("{json}");
+    }
+    if args.stay {
+        stay::stay(out, world).await?;
+    }
+    Ok(())
+}
+
+/// Prints a line at once, also into a pipe.
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}");
+    let _ = out.flush();
+}
+
+/// A journey's error: the refusal in it, if there is one, with what was being done.
+fn failure(error: &anyhow::Error) -> Failure {
+    match error.chain().find_map(|cause| cause.downcast_ref::<Refusal>()) {
+        Some(refusal) => Failure::named(refusal.reason(), format!("{error:#}")),
+        None => Failure::unavailable("SETUP_FAILED", format!("{error:#}")),
+    }
+}

@@ -1,0 +1,5 @@
+//! The `countersign` command.
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

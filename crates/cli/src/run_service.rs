@@ -1,0 +1,25 @@
+//! The hidden subcommand that runs a service in this process: `demo` and the tests start their services with it.
+
+use std::process::ExitCode;
+
+use service::shell::{self, Command, ServiceArgs};
+
+use crate::args;
+
+pub(crate) fn run(args: &args::ServiceArgs) -> ExitCode {
+    let command = match (args.check_config, args.init_store) {
+        (true, _) => Command::CheckConfig,
+        (false, true) => Command::InitStore,
+        (false, false) => Command::Serve,
+    };
+    let shell_args = ServiceArgs { config: args.config.clone(), command };
+    match args.name.as_str() {
+        "root-ca" => shell::run(&root_ca::RootCa, &shell_args),
+        "intermediate-ca" => shell::run(&intermediate_ca::IntermediateCa, &shell_args),
+        "provisioner" => shell::run(&provisioner::Provisioner, &shell_args),
+        other => {
+            eprintln!("error[USAGE]: there is no service {other:?}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Who may call what at an intermediate-ca. A new RPC without a row is denied, and fails the test below.
+
+use service::{
+    authorization::{From, Row, Table},
+    identity::Role,
+};
+
+const OPERATORS: &[Role] = &[Role::Operator];
+const RECEIVERS: &[Role] = &[Role::IntermediateCa];
+const LINE: &[Role] = &[Role::Provisioner];
+
+const fn own(rpc: &'static str, roles: &'static [Role]) -> Row {
+    Row { rpc, roles, from: From::OwnManufacturer }
+}
+
+const fn any(rpc: &'static str, roles: &'static [Role]) -> Row {
+    Row { rpc, roles, from: From::AnyConfiguredPeer }
+}
+
+pub(crate) const TABLE: Table = &[
+    own("/countersign.lot.v1.LotService/ReceiveLot", OPERATORS),
+    own("/countersign.lot.v1.LotService/GetLot", &[Role::Operator, Role::Auditor, Role::Provisioner]),
+    own("/countersign.lot.v1.LotService/ListLots", &[Role::Operator, Role::Auditor, Role::Provisioner]),
+    own("/countersign.issuance.v1.IssuanceService/IssueDevice", LINE),
+    own("/countersign.issuance.v1.IssuanceService/IssueDevices", LINE),
+    own("/countersign.issuance.v1.IssuanceService/GetDevice", &[Role::Operator, Role::Auditor, Role::Provisioner]),
+    own("/countersign.handoff.v1.HandoffService/OfferHandoff", OPERATORS),
+    own("/countersign.handoff.v1.HandoffService/CancelHandoff", OPERATORS),
+    // A receiver sees only what is offered to it: the handler narrows to the caller's manufacturer.
+    any("/countersign.handoff.v1.HandoffService/GetHandoff", &[Role::Operator, Role::Auditor, Role::IntermediateCa]),
+    any("/countersign.handoff.v1.HandoffService/ListHandoffs", &[Role::Operator, Role::Auditor, Role::IntermediateCa]),
+    any("/countersign.handoff.v1.HandoffService/GetOffer", RECEIVERS),
+    any("/countersign.handoff.v1.HandoffService/AcceptHandoff", RECEIVERS),
+    own(service::reflection::V1, &[Role::Operator, Role::Auditor]),
+    own(service::reflection::V1ALPHA, &[Role::Operator, Role::Auditor]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::TABLE;
+
+    #[test]
+    fn every_rpc_has_its_row() {
+        let packages = ["lot", "issuance", "handoff"];
+        let rpcs = packages.iter().flat_map(|p| api::rpc_names(&format!("countersign.{p}.v1")));
+        let reflection = [service::reflection::V1, service::reflection::V1ALPHA].map(str::to_owned);
+        let difference = service::authorization::compare(TABLE, rpcs.chain(reflection));
+        assert!(difference.is_empty(), "{difference:?}");
+    }
+}

@@ -1,0 +1,17 @@
+//! The intermediate-ca: one manufacturer's service. It receives lots from its senders, hands lots on, and issues device
+//! certificates for its own line.
+//!
+//! Handing on and issuing are the [`authority`]'s; here is what only a receiver does: `receive` (offer, check, lot key, acceptance,
+//! certificate, check again, open), `lots` (keys and records of lots), `access` (who may call what). Start at [`IntermediateCa`].
+//!
+//! Invariant: a lot key exists on disk and in memory only; no record, log or answer carries it.
+
+mod access;
+mod config;
+mod lots;
+mod receive;
+mod rpc;
+mod service;
+
+pub use config::Config;
+pub use service::IntermediateCa;

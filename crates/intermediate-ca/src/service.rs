@@ -1,0 +1,135 @@
+//! The intermediate-ca as a process: reads its files, opens its store, loads its lots, completes what a crash left, and serves.
+
+use std::{collections::BTreeMap, fs, sync::Arc};
+
+use ::service::{
+    Workers,
+    config::{ConfigDirectory, FilePath},
+    secret::{self, SecretDirectory},
+    shell::{Built, Context, Service, StartError},
+    tls::ExpectedPeer,
+};
+use api::{
+    handoff::v1::handoff_service_server::HandoffServiceServer,
+    issuance::v1::issuance_service_server::IssuanceServiceServer, lot::v1::lot_service_server::LotServiceServer,
+};
+use authority::{Authority, HandoffRpc, IssuanceRpc, Line, LineLimits, Seams, complete_open_intents};
+use issuance::{Entropy, Instance, SerialSource, SoftwareKey, Stage, SystemEntropy};
+use mfg::{Bundle, ManufacturerId, oid};
+use records::{init_store, open_store};
+use tracing::info;
+
+use crate::{
+    access,
+    config::Config,
+    lots,
+    receive::{Receiver, Upstreams},
+    rpc::LotRpc,
+};
+
+/// The intermediate-ca service.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct IntermediateCa;
+
+impl Service for IntermediateCa {
+    type Config = Config;
+    const NAME: &'static str = "intermediate-ca";
+
+    fn check(&self, config: &Config, directory: &ConfigDirectory) -> Result<(), StartError> {
+        bundle(config, directory)?;
+        load_key(directory, &config.custody.identity_key)?;
+        Ok(())
+    }
+
+    fn init_store(&self, config: &Config, directory: &ConfigDirectory) -> Result<(), StartError> {
+        let store = directory.path(&config.store.directory);
+        init_store(&store, Self::NAME, config.manufacturer.as_str(), &SystemEntropy)
+    }
+
+    async fn build(&self, config: Config, context: Context) -> Result<Built, StartError> {
+        let directory = context.directory();
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let store_directory = directory.path(&config.store.directory);
+        let seams = Seams {
+            store: open_store(&store_directory, Self::NAME, config.manufacturer.as_str(), context.stop())?,
+            clock: Arc::clone(context.clock()),
+            entropy: Arc::clone(&entropy),
+            workers: Workers::Threads,
+        };
+        let instance = Instance::of(config.signing.instance).map_err(|e| StartError::unusable("CONFIG_INVALID", e))?;
+        let serials = SerialSource::new(instance, entropy);
+        let authority = Arc::new(Authority::new(config.manufacturer.clone(), seams, serials));
+        let receiver = Arc::new(Receiver {
+            authority: Arc::clone(&authority),
+            identity_key: load_key(directory, &config.custody.identity_key)?,
+            lot_keys: SecretDirectory::create(&directory.path(&config.custody.lot_keys))?,
+            bundle: Arc::new(bundle(&config, directory)?),
+            stage: config.mode,
+            upstreams: upstreams(&config, &context)?,
+        });
+        let refused = |e: api::Refusal| StartError::refused(e.reason(), e);
+        let lots = lots::load_all(&receiver).map_err(refused)?;
+        let completed = complete_open_intents(&authority).map_err(refused)?;
+        info!(lots, completed, "lots loaded, open intents completed");
+
+        let (line, workers) =
+            Line::start(&authority, line_limits(&config)).map_err(|e| StartError::refused("SETUP_FAILED", e))?;
+        let limit = context.limits().message_bytes();
+        let mut routes = tonic::service::Routes::builder();
+        routes
+            .add_service(LotServiceServer::new(LotRpc(receiver)).max_decoding_message_size(limit))
+            .add_service(HandoffServiceServer::new(HandoffRpc(Arc::clone(&authority))).max_decoding_message_size(limit))
+            .add_service(
+                IssuanceServiceServer::new(IssuanceRpc::new(authority, line)).max_decoding_message_size(limit),
+            );
+        ::service::reflection::add(&mut routes, api::FILE_DESCRIPTOR_SET)?;
+        Ok(Built {
+            routes: routes.routes(),
+            authorization: access::TABLE,
+            metrics: None,
+            // The workers end when the last handle of the line is gone, with the routes.
+            close: Box::new(|| {
+                Box::pin(async move {
+                    tokio::task::spawn_blocking(move || workers.into_iter().for_each(|w| drop(w.join()))).await?;
+                    Ok(())
+                })
+            }),
+        })
+    }
+}
+
+fn line_limits(config: &Config) -> LineLimits {
+    let defaults = LineLimits::default();
+    let workers = if config.signing.workers == 0 { defaults.workers } else { config.signing.workers };
+    LineLimits { workers, queue: config.signing.queue, ..defaults }
+}
+
+fn load_key(directory: &ConfigDirectory, file: &FilePath) -> Result<SoftwareKey, StartError> {
+    let path = directory.path(file);
+    let octets = secret::read_key_file(&path)?;
+    SoftwareKey::from_file(octets.expose())
+        .map_err(|e| StartError::unusable("KEY_FILE_MALFORMED", format!("{}: {e}", path.display())))
+}
+
+fn bundle(config: &Config, directory: &ConfigDirectory) -> Result<Bundle, StartError> {
+    let path = directory.path(&config.custody.bundle);
+    let json = fs::read(&path).map_err(|e| StartError::missing("FILE_MISSING", format!("{}: {e}", path.display())))?;
+    let bundle =
+        Bundle::parse(&json).map_err(|e| StartError::unusable(e.reason(), format!("{}: {e}", path.display())))?;
+    let development = bundle.anchors.iter().any(oid::is_development_anchor);
+    if development && config.mode == Stage::Production {
+        return Err(StartError::refused("DEVELOPMENT_ANCHOR", format!("{} has a development anchor", path.display())));
+    }
+    Ok(bundle)
+}
+
+fn upstreams(config: &Config, context: &Context) -> Result<Upstreams, StartError> {
+    let mut upstreams = BTreeMap::new();
+    for upstream in &config.upstreams {
+        let expected = ExpectedPeer { manufacturer: upstream.manufacturer.clone(), role: upstream.role };
+        let id = ManufacturerId::parse(upstream.manufacturer.as_str())
+            .map_err(|e| StartError::unusable("CONFIG_INVALID", e))?;
+        upstreams.insert(id, context.connect(&upstream.address, expected)?);
+    }
+    Ok(Upstreams(upstreams))
+}

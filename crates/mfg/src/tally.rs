@@ -1,0 +1,334 @@
+//! The law of conservation, per lot: received = provisioned + handed over + reserved + scrapped + remaining (+ void
+//! once the lot is closed). What remains is never stored but derived, so a tally that breaks the law has no value.
+
+mod fields;
+
+use std::fmt;
+
+pub use fields::{NotATally, TallyFields};
+
+use crate::quantity::Quantity;
+
+/// What became of the units of one lot.
+///
+/// Invariant: of a lot with a quantity, the four counts never sum to more than what was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tally {
+    received: Quantity,
+    provisioned: u64,
+    handed_over: u64,
+    reserved: u64,
+    scrapped: u64,
+    phase: Phase,
+}
+
+/// Whether the lot may still spend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Units may be spent.
+    Open,
+    /// Nothing is spent any more; what remained is void.
+    Closed,
+}
+
+/// One change of a tally. Counts are units, at least 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Movement {
+    /// The lot is received; creates the tally.
+    Open(Quantity),
+    /// An offer holds units back.
+    Reserve(u32),
+    /// A cancelled or expired offer gives them back.
+    Release(u32),
+    /// The signature spends reserved units.
+    HandOver(u32),
+    /// A device's first certificate is issued.
+    Provision,
+    /// That intent was voided, on record.
+    UnProvision,
+    /// A blank unit is scrapped.
+    ScrapBlank,
+    /// A provisioned unit is scrapped.
+    ScrapProvisioned,
+    /// A scrapped blank unit comes back; the sender's operator approved.
+    ReinstateBlank,
+    /// A scrapped provisioned unit comes back; the sender's operator approved.
+    ReinstateProvisioned,
+    /// The lot is closed; what remains is void.
+    Close,
+}
+
+/// How many units may still be spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Remaining {
+    /// So many, possibly none.
+    Units(u64),
+    /// No limit.
+    Unlimited,
+}
+
+/// A movement that a tally does not allow; the tally is unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{movement:?} refused: {shortage} ({tally})")]
+pub struct Overdrawn {
+    /// What was attempted.
+    pub movement: Movement,
+    /// The tally as it stands.
+    pub tally: Tally,
+    /// What is missing.
+    pub shortage: Shortage,
+}
+
+/// What a refused movement lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Shortage {
+    /// Fewer units remain than asked for.
+    QuantitySpent,
+    /// Fewer units are reserved than asked for.
+    NotReserved,
+    /// No unit is provisioned.
+    NotProvisioned,
+    /// No unit is scrapped.
+    NotScrapped,
+    /// The lot is closed.
+    LotClosed,
+    /// The lot has a tally already.
+    AlreadyOpen,
+    /// Offers still hold units; hand them over or cancel them before closing.
+    OffersOutstanding,
+    /// A movement of no units.
+    NoUnits,
+    /// A count of an unlimited lot left 64 bits.
+    CountOverflow,
+}
+
+impl Shortage {
+    /// The published name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::QuantitySpent => "QUANTITY_SPENT",
+            Self::NotReserved => "NOT_RESERVED",
+            Self::NotProvisioned => "NOT_PROVISIONED",
+            Self::NotScrapped => "NOT_SCRAPPED",
+            Self::LotClosed => "LOT_CLOSED",
+            Self::AlreadyOpen => "LOT_ALREADY_OPEN",
+            Self::OffersOutstanding => "OFFERS_OUTSTANDING",
+            Self::NoUnits => "NO_UNITS",
+            Self::CountOverflow => "COUNT_OVERFLOW",
+        }
+    }
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::QuantitySpent => "fewer units remain than asked for",
+            Self::NotReserved => "fewer units are reserved than asked for",
+            Self::NotProvisioned => "no unit is provisioned",
+            Self::NotScrapped => "no unit is scrapped",
+            Self::LotClosed => "the lot is closed",
+            Self::AlreadyOpen => "the lot is open already",
+            Self::OffersOutstanding => "offers still hold units of the lot",
+            Self::NoUnits => "a movement needs at least one unit",
+            Self::CountOverflow => "the count leaves 64 bits",
+        })
+    }
+}
+
+impl Overdrawn {
+    /// The published name of this refusal.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        self.shortage.as_str()
+    }
+}
+
+impl Tally {
+    /// The tally of a lot that was just received.
+    #[must_use]
+    pub fn open(received: Quantity) -> Self {
+        Self { received, provisioned: 0, handed_over: 0, reserved: 0, scrapped: 0, phase: Phase::Open }
+    }
+
+    /// The tally after `movement`; this one stays as it is.
+    ///
+    /// # Errors
+    /// Every [`Shortage`], with this tally.
+    pub fn apply(&self, movement: Movement) -> Result<Self, Overdrawn> {
+        self.moved(movement).map_err(|shortage| Overdrawn { movement, tally: *self, shortage })
+    }
+
+    fn moved(&self, movement: Movement) -> Result<Self, Shortage> {
+        let mut next = *self;
+        match movement {
+            Movement::Open(_) => return Err(Shortage::AlreadyOpen),
+            Movement::Reserve(units) => next.spend(units)?.into_count(&mut next.reserved)?,
+            Movement::Release(units) => {
+                take(&mut next.reserved, at_least_one(units)?, Shortage::NotReserved)?;
+            }
+            Movement::HandOver(units) => {
+                // A reservation outlives no close (see Close), so a closed lot has nothing to hand over.
+                next.still_open()?;
+                take(&mut next.reserved, at_least_one(units)?, Shortage::NotReserved)?;
+                Spent(units).into_count(&mut next.handed_over)?;
+            }
+            Movement::Provision => next.spend(1)?.into_count(&mut next.provisioned)?,
+            Movement::UnProvision => take(&mut next.provisioned, 1, Shortage::NotProvisioned)?,
+            Movement::ScrapBlank => next.spend(1)?.into_count(&mut next.scrapped)?,
+            Movement::ScrapProvisioned => {
+                take(&mut next.provisioned, 1, Shortage::NotProvisioned)?;
+                Spent(1).into_count(&mut next.scrapped)?;
+            }
+            Movement::ReinstateBlank => {
+                next.still_open()?;
+                take(&mut next.scrapped, 1, Shortage::NotScrapped)?;
+            }
+            Movement::ReinstateProvisioned => {
+                next.still_open()?;
+                take(&mut next.scrapped, 1, Shortage::NotScrapped)?;
+                Spent(1).into_count(&mut next.provisioned)?;
+            }
+            Movement::Close => {
+                next.still_open()?;
+                if next.reserved > 0 {
+                    return Err(Shortage::OffersOutstanding);
+                }
+                next.phase = Phase::Closed;
+            }
+        }
+        Ok(next)
+    }
+
+    fn still_open(&self) -> Result<(), Shortage> {
+        match self.phase {
+            Phase::Open => Ok(()),
+            Phase::Closed => Err(Shortage::LotClosed),
+        }
+    }
+
+    /// Checks that `units` remain; the caller counts them somewhere, which is what takes them from the remaining.
+    fn spend(&self, units: u32) -> Result<Spent, Shortage> {
+        at_least_one(units)?;
+        self.still_open()?;
+        match self.remaining() {
+            Remaining::Units(left) if left < u64::from(units) => Err(Shortage::QuantitySpent),
+            Remaining::Units(_) | Remaining::Unlimited => Ok(Spent(units)),
+        }
+    }
+
+    /// What may still be spent: nothing once the lot is closed.
+    #[must_use]
+    pub fn remaining(&self) -> Remaining {
+        match self.phase {
+            Phase::Open => self.left(),
+            Phase::Closed => Remaining::Units(0),
+        }
+    }
+
+    /// What became void when the lot was closed: nothing while it is open.
+    #[must_use]
+    pub fn void(&self) -> Remaining {
+        match self.phase {
+            Phase::Open => Remaining::Units(0),
+            Phase::Closed => self.left(),
+        }
+    }
+
+    fn left(&self) -> Remaining {
+        match self.received.units() {
+            // The invariant makes this subtraction exact; if it ever were not, nothing remains rather than too much.
+            Some(received) => {
+                Remaining::Units(u64::from(received).saturating_sub(self.accounted().unwrap_or(u64::MAX)))
+            }
+            None => Remaining::Unlimited,
+        }
+    }
+
+    fn accounted(&self) -> Option<u64> {
+        self.provisioned.checked_add(self.handed_over)?.checked_add(self.reserved)?.checked_add(self.scrapped)
+    }
+
+    /// What the lot covers.
+    #[must_use]
+    pub fn received(&self) -> Quantity {
+        self.received
+    }
+
+    /// Units that have a device certificate.
+    #[must_use]
+    pub fn provisioned(&self) -> u64 {
+        self.provisioned
+    }
+
+    /// Units handed to the next manufacturer by a signed handoff.
+    #[must_use]
+    pub fn handed_over(&self) -> u64 {
+        self.handed_over
+    }
+
+    /// Units held back by offers.
+    #[must_use]
+    pub fn reserved(&self) -> u64 {
+        self.reserved
+    }
+
+    /// Units that will never leave the factory.
+    #[must_use]
+    pub fn scrapped(&self) -> u64 {
+        self.scrapped
+    }
+
+    /// Whether the lot may still spend.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+}
+
+/// Units found to be there, to be counted exactly once.
+struct Spent(u32);
+
+impl Spent {
+    fn into_count(self, count: &mut u64) -> Result<(), Shortage> {
+        *count = count.checked_add(u64::from(self.0)).ok_or(Shortage::CountOverflow)?;
+        Ok(())
+    }
+}
+
+fn at_least_one(units: u32) -> Result<u32, Shortage> {
+    if units == 0 { Err(Shortage::NoUnits) } else { Ok(units) }
+}
+
+fn take(count: &mut u64, units: u32, shortage: Shortage) -> Result<(), Shortage> {
+    *count = count.checked_sub(u64::from(units)).ok_or(shortage)?;
+    Ok(())
+}
+
+impl fmt::Display for Remaining {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Units(units) => write!(out, "{units}"),
+            Self::Unlimited => out.write_str("unlimited"),
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            out,
+            "received {}, provisioned {}, handed over {}, reserved {}, scrapped {}, remaining {}",
+            self.received,
+            self.provisioned,
+            self.handed_over,
+            self.reserved,
+            self.scrapped,
+            self.remaining()
+        )?;
+        match self.phase {
+            Phase::Open => Ok(()),
+            Phase::Closed => write!(out, ", closed with {} void", self.void()),
+        }
+    }
+}

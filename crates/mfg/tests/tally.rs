@@ -1,0 +1,137 @@
+//! The law of conservation, against arbitrary movements.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use mfg::{Movement, Phase, Quantity, Remaining, Tally, TallyFields};
+use proptest::prelude::*;
+
+fn movement() -> impl Strategy<Value = Movement> {
+    prop_oneof![
+        (1u64..50).prop_map(|count| Movement::Open(Quantity::of(count).unwrap())),
+        (0u32..20).prop_map(Movement::Reserve),
+        (0u32..20).prop_map(Movement::Release),
+        (0u32..20).prop_map(Movement::HandOver),
+        Just(Movement::Reserve(u32::MAX)),
+        Just(Movement::Provision),
+        Just(Movement::UnProvision),
+        Just(Movement::ScrapBlank),
+        Just(Movement::ScrapProvisioned),
+        Just(Movement::ReinstateBlank),
+        Just(Movement::ReinstateProvisioned),
+        Just(Movement::Close),
+    ]
+}
+
+fn counted(tally: &Tally) -> u64 {
+    tally.provisioned() + tally.handed_over() + tally.reserved() + tally.scrapped()
+}
+
+fn units(remaining: Remaining) -> u64 {
+    match remaining {
+        Remaining::Units(units) => units,
+        Remaining::Unlimited => panic!("a lot with a quantity is never unlimited"),
+    }
+}
+
+proptest! {
+    #[test]
+    fn received_is_always_accounted_for(received in 1u64..100, movements in prop::collection::vec(movement(), 0..200)) {
+        let mut tally = Tally::open(Quantity::of(received).unwrap());
+        for movement in movements {
+            let closed = tally.phase() == Phase::Closed;
+            match tally.apply(movement) {
+                Ok(next) => {
+                    if closed {
+                        prop_assert!(counted(&next) <= counted(&tally), "{:?} spent from a closed lot", movement);
+                        prop_assert_eq!(next.phase(), Phase::Closed);
+                        prop_assert_eq!(next.handed_over(), tally.handed_over());
+                    }
+                    tally = next;
+                }
+                Err(refusal) => prop_assert_eq!(refusal.tally, tally),
+            }
+            prop_assert_eq!(counted(&tally) + units(tally.remaining()) + units(tally.void()), received);
+            prop_assert_eq!(Tally::try_from(TallyFields::from(tally)).unwrap(), tally);
+        }
+    }
+
+    #[test]
+    fn an_unlimited_lot_counts_too(movements in prop::collection::vec(movement(), 0..100)) {
+        let mut tally = Tally::open(Quantity::Unlimited);
+        for movement in movements {
+            if let Ok(next) = tally.apply(movement) {
+                tally = next;
+            }
+            let open = tally.phase() == Phase::Open;
+            prop_assert_eq!(tally.remaining(), if open { Remaining::Unlimited } else { Remaining::Units(0) });
+            prop_assert_eq!(Tally::try_from(TallyFields::from(tally)).unwrap(), tally);
+        }
+    }
+
+    #[test]
+    fn numbers_that_break_the_law_are_no_tally(
+        received in 0u64..20, provisioned: u64, handed_over in 0u64..10, reserved in 0u64..10,
+        scrapped in 0u64..10, closed in 0u64..3,
+    ) {
+        let fields = TallyFields { received, provisioned, handed_over, reserved, scrapped, closed };
+        if let Ok(tally) = Tally::try_from(fields) {
+            prop_assert_eq!(TallyFields::from(tally), fields);
+            prop_assert!(received == 0 || counted(&tally) <= received);
+        }
+    }
+}
+
+#[test]
+fn every_refusal_is_named() {
+    let two = Tally::open(Quantity::of(2).unwrap());
+    let full = two.apply(Movement::Reserve(2)).unwrap();
+    let closed = two.apply(Movement::Provision).unwrap().apply(Movement::Close).unwrap();
+    let endless =
+        TallyFields { received: 0, provisioned: u64::MAX, handed_over: 0, reserved: 0, scrapped: 0, closed: 0 };
+    let endless = Tally::try_from(endless).unwrap();
+    let table = [
+        (two, Movement::Reserve(3), "QUANTITY_SPENT"),
+        (full, Movement::Provision, "QUANTITY_SPENT"),
+        (full, Movement::ScrapBlank, "QUANTITY_SPENT"),
+        (two, Movement::Release(1), "NOT_RESERVED"),
+        (full, Movement::HandOver(3), "NOT_RESERVED"),
+        (two, Movement::UnProvision, "NOT_PROVISIONED"),
+        (two, Movement::ScrapProvisioned, "NOT_PROVISIONED"),
+        (two, Movement::ReinstateBlank, "NOT_SCRAPPED"),
+        (two, Movement::ReinstateProvisioned, "NOT_SCRAPPED"),
+        (two, Movement::Open(Quantity::Unlimited), "LOT_ALREADY_OPEN"),
+        (two, Movement::Reserve(0), "NO_UNITS"),
+        (two, Movement::Release(0), "NO_UNITS"),
+        (full, Movement::HandOver(0), "NO_UNITS"),
+        (full, Movement::Close, "OFFERS_OUTSTANDING"),
+        (closed, Movement::Provision, "LOT_CLOSED"),
+        (closed, Movement::Reserve(1), "LOT_CLOSED"),
+        (closed, Movement::HandOver(1), "LOT_CLOSED"),
+        (closed, Movement::ScrapBlank, "LOT_CLOSED"),
+        (closed, Movement::ReinstateBlank, "LOT_CLOSED"),
+        (closed, Movement::ReinstateProvisioned, "LOT_CLOSED"),
+        (closed, Movement::Close, "LOT_CLOSED"),
+        (endless, Movement::Provision, "COUNT_OVERFLOW"),
+    ];
+    for (tally, movement, reason) in table {
+        assert_eq!(tally.apply(movement).unwrap_err().reason(), reason, "{movement:?} on {tally}");
+    }
+}
+
+#[test]
+fn what_remains_at_close_is_void_and_a_voided_intent_adds_to_it() {
+    let tally = Tally::open(Quantity::of(5).unwrap()).apply(Movement::Provision).unwrap();
+    let closed = tally.apply(Movement::Close).unwrap();
+    assert_eq!((closed.remaining(), closed.void()), (Remaining::Units(0), Remaining::Units(4)));
+    let voided = closed.apply(Movement::UnProvision).unwrap();
+    assert_eq!(voided.void(), Remaining::Units(5));
+    let scrapped = closed.apply(Movement::ScrapProvisioned).unwrap();
+    assert_eq!((scrapped.scrapped(), scrapped.provisioned()), (1, 0));
+}
+
+#[test]
+fn the_two_halves_of_a_handoff() {
+    let tally = Tally::open(Quantity::of(10).unwrap());
+    let tally = tally.apply(Movement::Reserve(7)).unwrap().apply(Movement::Release(2)).unwrap();
+    let tally = tally.apply(Movement::HandOver(5)).unwrap();
+    assert_eq!((tally.reserved(), tally.handed_over(), tally.remaining()), (0, 5, Remaining::Units(5)));
+}

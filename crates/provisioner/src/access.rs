@@ -1,0 +1,35 @@
+//! Who may call what at a provisioner. A new RPC without a row is denied, and fails the test below.
+
+use service::{
+    authorization::{From, Row, Table},
+    identity::Role,
+};
+
+const STATIONS: &[Role] = &[Role::Station];
+
+const fn own(rpc: &'static str, roles: &'static [Role]) -> Row {
+    Row { rpc, roles, from: From::OwnManufacturer }
+}
+
+pub(crate) const TABLE: Table = &[
+    own("/countersign.provisioning.v1.ProvisioningService/Preflight", STATIONS),
+    own("/countersign.provisioning.v1.ProvisioningService/Provision", STATIONS),
+    own("/countersign.provisioning.v1.ProvisioningService/ProvisionStream", STATIONS),
+    own("/countersign.provisioning.v1.ProvisioningService/ConfirmWritten", STATIONS),
+    own("/countersign.provisioning.v1.ProvisioningService/GetUnit", &[Role::Station, Role::Operator, Role::Auditor]),
+    own(service::reflection::V1, &[Role::Operator, Role::Auditor]),
+    own(service::reflection::V1ALPHA, &[Role::Operator, Role::Auditor]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::TABLE;
+
+    #[test]
+    fn every_rpc_has_its_row() {
+        let reflection = [service::reflection::V1, service::reflection::V1ALPHA].map(str::to_owned);
+        let rpcs = api::rpc_names("countersign.provisioning.v1").into_iter().chain(reflection);
+        let difference = service::authorization::compare(TABLE, rpcs);
+        assert!(difference.is_empty(), "{difference:?}");
+    }
+}

@@ -1,0 +1,66 @@
+//! Group commit for tasks: many waiting tasks, one committing thread, one sync for all that wait.
+
+use std::{sync::Arc, thread};
+
+use api::Refusal;
+use store::{Committed, Conflict, Store, Unit};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::refuse_store;
+
+type Answer = Result<Result<Committed, Conflict>, Refusal>;
+
+/// Commits units of many tasks together.
+#[derive(Clone)]
+pub struct CommitQueue {
+    queue: mpsc::Sender<(Unit, oneshot::Sender<Answer>)>,
+}
+
+/// Units that may wait; a task beyond that waits to hand its unit in.
+const QUEUE: usize = 1024;
+/// Most units in one sync.
+const BATCH: usize = 256;
+
+impl CommitQueue {
+    /// Starts the committing thread. It ends when every clone of the queue is dropped.
+    ///
+    /// # Errors
+    /// What the operating system says about a new thread.
+    pub fn start(store: Arc<dyn Store>) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
+        let (queue, receiver) = mpsc::channel(QUEUE);
+        let worker =
+            thread::Builder::new().name("committing".to_owned()).spawn(move || run(store.as_ref(), receiver))?;
+        Ok((Self { queue }, worker))
+    }
+
+    /// Commits a unit; returns when it is durable. Dropping the future abandons the answer, not the unit.
+    ///
+    /// # Errors
+    /// What the store says; `SHUTTING_DOWN` when the queue has ended.
+    pub async fn commit(&self, unit: Unit) -> Answer {
+        let shutting_down = || Refusal::new("SHUTTING_DOWN", "the store takes no more units");
+        let (answer, outcome) = oneshot::channel();
+        self.queue.send((unit, answer)).await.map_err(|_| shutting_down())?;
+        outcome.await.unwrap_or_else(|_| Err(shutting_down()))
+    }
+}
+
+fn run(store: &dyn Store, mut queue: mpsc::Receiver<(Unit, oneshot::Sender<Answer>)>) {
+    let mut waiting = Vec::with_capacity(BATCH);
+    while queue.blocking_recv_many(&mut waiting, BATCH) > 0 {
+        let (units, answers): (Vec<Unit>, Vec<_>) = waiting.drain(..).unzip();
+        match store.commit(units) {
+            Ok(outcomes) => {
+                for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                    let _ = answer.send(Ok(outcome));
+                }
+            }
+            Err(error) => {
+                let refusal = refuse_store(&error);
+                for answer in answers {
+                    let _ = answer.send(Err(refusal.clone()));
+                }
+            }
+        }
+    }
+}

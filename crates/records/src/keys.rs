@@ -1,0 +1,74 @@
+//! The key spaces: every way in which a record can be found.
+//!
+//! A service has one store, so a key needs the ids that are unique there and no more. Lots are named differently by their sender
+//! (`handoff`) and by their receiver (`lot`): the same id may stand on both sides of one intermediate-ca.
+
+use api::RequestId;
+use pki::{CertificateSerial, Sha256};
+use store::Key;
+
+/// A request of one manufacturer's people or services.
+#[must_use]
+pub fn request(manufacturer: &str, id: RequestId) -> Key {
+    Key::new("request", &[manufacturer.as_bytes(), id.as_bytes()])
+}
+
+/// A program at the root-ca.
+#[must_use]
+pub fn program(id: &str) -> Key {
+    Key::new("program", &[id.as_bytes()])
+}
+
+/// A manufacturer at the root-ca.
+#[must_use]
+pub fn manufacturer(id: &str) -> Key {
+    Key::new("manufacturer", &[id.as_bytes()])
+}
+
+/// A production order at the root-ca.
+#[must_use]
+pub fn order(id: &str) -> Key {
+    Key::new("order", &[id.as_bytes()])
+}
+
+/// A lot at its receiver; also the name of its tally. At the root-ca a production order is the lot that handoffs are taken from.
+#[must_use]
+pub fn lot(id: &str) -> Key {
+    Key::new("lot", &[id.as_bytes()])
+}
+
+/// A lot at its sender.
+#[must_use]
+pub fn handoff(lot: &str) -> Key {
+    Key::new("handoff", &[lot.as_bytes()])
+}
+
+/// A device at a signer.
+#[must_use]
+pub fn device(id: &str) -> Key {
+    Key::new("device", &[id.as_bytes()])
+}
+
+/// A certified public key at a signer: one device per public key.
+#[must_use]
+pub fn public_key(spki_digest: &Sha256) -> Key {
+    Key::new("public-key", &[spki_digest.as_bytes()])
+}
+
+/// A certificate at its signer.
+#[must_use]
+pub fn certificate(serial: &CertificateSerial) -> Key {
+    Key::new("certificate", &[serial.as_bytes()])
+}
+
+/// A unit at a provisioner.
+#[must_use]
+pub fn unit(device_id: &str) -> Key {
+    Key::new("unit", &[device_id.as_bytes()])
+}
+
+/// A lot's chain at a provisioner.
+#[must_use]
+pub fn lot_chain(lot: &str) -> Key {
+    Key::new("lot-chain", &[lot.as_bytes()])
+}

@@ -1,0 +1,22 @@
+//! What the services write into their stores, and by which keys they find it again.
+//!
+//! The store knows frames, keys and tallies; the protos know messages. Here they meet: [`Act::unit`] turns a fact into a unit,
+//! [`read`] turns a record back into a fact, [`keys`] names the key spaces, [`replayed`] answers whether a request was done before,
+//! [`wire`] converts between the domain's types and the protos'. It decides nothing about custody.
+
+mod act;
+mod commit_queue;
+pub mod keys;
+mod once;
+mod open;
+pub mod page;
+mod read;
+mod refuse;
+pub mod wire;
+
+pub use act::{Act, Caller};
+pub use commit_queue::CommitQueue;
+pub use once::{Once, commit_once, commit_one, reused};
+pub use open::{init_store, open_store};
+pub use read::{read, read_at, replayed};
+pub use refuse::{named, refuse_conflict, refuse_store};

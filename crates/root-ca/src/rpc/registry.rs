@@ -1,0 +1,155 @@
+//! `ProgramService` and `ManufacturerService`.
+
+use api::{
+    Refusal, RequestId,
+    manufacturer::v1::{self as wire_manufacturer, manufacturer_service_server::ManufacturerService},
+    program::v1::{self as wire_program, program_service_server::ProgramService},
+};
+use bytes::Bytes;
+use mfg::{Bundle, IdentityKey, ManufacturerId, OidArc, ProgramId, bundle::BundleProgram};
+use pki::{DnsName, PublicKey};
+use records::{Caller, named, page, refuse_store};
+use tonic::{Request, Response, Status};
+
+use super::BrandRpc;
+use crate::{
+    orders::Orders,
+    registry::{Registered, decode, find, register},
+};
+
+type Listed<T> = (Vec<T>, Option<String>);
+
+fn list<T: Registered>(orders: &Orders, after: Option<&str>, limit: usize) -> Result<Listed<T>, Refusal> {
+    let listed = orders.authority.store().list(T::COLLECTION, after, limit).map_err(|e| refuse_store(&e))?;
+    let next = (listed.len() == limit).then(|| listed.last().map(|(name, _)| name.clone())).flatten();
+    let items = listed.iter().map(|(_, record)| decode(record)).collect::<Result<_, _>>()?;
+    Ok((items, next))
+}
+
+fn all<T: Registered>(orders: &Orders) -> Result<Vec<T>, Refusal> {
+    let mut items = Vec::new();
+    let mut after = None;
+    loop {
+        let (page, next): Listed<T> = list(orders, after.as_deref(), store::MAX_LISTED)?;
+        items.extend(page);
+        match next {
+            Some(_) => after = next,
+            None => return Ok(items),
+        }
+    }
+}
+
+/// Adds what is registered to a bundle of the brand's own.
+pub(super) fn complete(orders: &Orders, bundle: &mut Bundle) -> Result<(), Refusal> {
+    let damaged = |e: &dyn std::error::Error| Refusal::from_error("JOURNAL_DAMAGED", e);
+    for item in all::<wire_manufacturer::Manufacturer>(orders)? {
+        bundle.identity_keys.push(IdentityKey {
+            manufacturer: ManufacturerId::parse(&item.manufacturer).map_err(|e| damaged(&e))?,
+            public_key: PublicKey::parse(&item.identity_key).map_err(|e| damaged(&e))?,
+        });
+    }
+    for item in all::<wire_program::Program>(orders)? {
+        bundle.programs.push(BundleProgram {
+            id: ProgramId::parse(&item.program).map_err(|e| damaged(&e))?,
+            base_name: DnsName::parse(&item.base_name).map_err(|e| damaged(&e))?,
+            oid_arc: OidArc::parse(&item.oid_arc).map_err(|e| damaged(&e))?,
+        });
+    }
+    Ok(())
+}
+
+#[tonic::async_trait]
+impl ProgramService for BrandRpc {
+    async fn create_program(
+        &self,
+        request: Request<wire_program::CreateProgramRequest>,
+    ) -> Result<Response<wire_program::CreateProgramResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let message = request.into_inner();
+        let id = RequestId::parse(&message.request_id)?;
+        let program = message.program.ok_or_else(|| Refusal::malformed("program", "is missing"))?;
+        self.run(move |orders| {
+            let program = register(orders.authority.store(), &orders.authority.act(caller, id), program)?;
+            Ok(wire_program::CreateProgramResponse { program: Some(program) })
+        })
+        .await
+    }
+
+    async fn get_program(
+        &self,
+        request: Request<wire_program::GetProgramRequest>,
+    ) -> Result<Response<wire_program::GetProgramResponse>, Status> {
+        let id = request.into_inner().program;
+        self.run(move |orders| {
+            Ok(wire_program::GetProgramResponse { program: Some(find(orders.authority.store(), &id)?) })
+        })
+        .await
+    }
+
+    async fn list_programs(
+        &self,
+        request: Request<wire_program::ListProgramsRequest>,
+    ) -> Result<Response<wire_program::ListProgramsResponse>, Status> {
+        let message = request.into_inner();
+        let page = page::Page::read(message.page_size, &message.page_token)?;
+        self.run(move |orders| {
+            let (programs, next) = list(orders, page.after(), page.limit())?;
+            Ok(wire_program::ListProgramsResponse { programs, next_page_token: page::token(next) })
+        })
+        .await
+    }
+
+    async fn get_bundle(
+        &self,
+        _request: Request<wire_program::GetBundleRequest>,
+    ) -> Result<Response<wire_program::GetBundleResponse>, Status> {
+        self.run(|orders| {
+            let bundle = super::bundle(orders)?.to_json().map_err(named(mfg::BundleRefusal::reason))?;
+            Ok(wire_program::GetBundleResponse { bundle: Bytes::from(bundle) })
+        })
+        .await
+    }
+}
+
+#[tonic::async_trait]
+impl ManufacturerService for BrandRpc {
+    async fn register_manufacturer(
+        &self,
+        request: Request<wire_manufacturer::RegisterManufacturerRequest>,
+    ) -> Result<Response<wire_manufacturer::RegisterManufacturerResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let message = request.into_inner();
+        let id = RequestId::parse(&message.request_id)?;
+        let asked = message.manufacturer.ok_or_else(|| Refusal::malformed("manufacturer", "is missing"))?;
+        self.run(move |orders| {
+            let kept = register(orders.authority.store(), &orders.authority.act(caller, id), asked)?;
+            Ok(wire_manufacturer::RegisterManufacturerResponse { manufacturer: Some(kept) })
+        })
+        .await
+    }
+
+    async fn get_manufacturer(
+        &self,
+        request: Request<wire_manufacturer::GetManufacturerRequest>,
+    ) -> Result<Response<wire_manufacturer::GetManufacturerResponse>, Status> {
+        let id = request.into_inner().manufacturer;
+        self.run(move |orders| {
+            let found = find(orders.authority.store(), &id)?;
+            Ok(wire_manufacturer::GetManufacturerResponse { manufacturer: Some(found) })
+        })
+        .await
+    }
+
+    async fn list_manufacturers(
+        &self,
+        request: Request<wire_manufacturer::ListManufacturersRequest>,
+    ) -> Result<Response<wire_manufacturer::ListManufacturersResponse>, Status> {
+        let message = request.into_inner();
+        let page = page::Page::read(message.page_size, &message.page_token)?;
+        self.run(move |orders| {
+            let (manufacturers, next) = list(orders, page.after(), page.limit())?;
+            Ok(wire_manufacturer::ListManufacturersResponse { manufacturers, next_page_token: page::token(next) })
+        })
+        .await
+    }
+}

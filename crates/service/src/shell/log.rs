@@ -1,0 +1,36 @@
+//! Log lines on stderr, and the panic hook.
+
+use std::backtrace::Backtrace;
+
+use tracing_subscriber::EnvFilter;
+
+use super::StartError;
+use crate::config::{LogFormat, LogSection};
+
+/// Starts logging. `RUST_LOG` overrides the configured level.
+pub(super) fn start(section: &LogSection) -> Result<(), StartError> {
+    let filter = match std::env::var("RUST_LOG") {
+        Ok(filter) if !filter.is_empty() => EnvFilter::try_new(filter),
+        _ => EnvFilter::try_new(&section.level),
+    };
+    let filter = filter.map_err(|source| StartError::unusable("CONFIG_INVALID", source))?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match section.format {
+        LogFormat::Human => lines.try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+    started.map_err(StartError::setup)
+}
+
+/// From now on a panic anywhere, also in a task that tokio would catch, is logged and aborts the process: the state
+/// it leaves behind cannot be trusted, and what is durable can.
+pub(super) fn abort_on_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        let backtrace = Backtrace::capture();
+        let thread = std::thread::current();
+        tracing::error!(reason = "PANIC", thread = thread.name(), %panic, %backtrace, "aborting after a panic");
+        // Logging may not have been started yet.
+        eprintln!("aborting after a panic: {panic}");
+        std::process::abort();
+    }));
+}

@@ -1,0 +1,166 @@
+//! Serving, and the orderly end: not ready, GOAWAY, drain, close.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+
+use super::metrics::Counts;
+use super::{BoxError, Built, CloseHook, Context, Running, StartError};
+use crate::accept;
+use crate::config::Limits;
+use crate::guard::GuardLayer;
+use crate::health::{self, Condition};
+use crate::net::Listener;
+use crate::refusal::chain;
+use crate::tls::Reload;
+
+/// A request's header list; ids, deadlines and trace context fit many times over.
+const MAX_HEADER_LIST_OCTETS: u32 = 16 * 1024;
+
+/// Both listeners, bound and not yet served.
+pub(super) struct Sockets {
+    pub(super) grpc: Box<dyn Listener>,
+    pub(super) health: Box<dyn Listener>,
+}
+
+/// The tokens that end one part each, in this order.
+struct Ends {
+    drain: CancellationToken,
+    goaway: CancellationToken,
+    cut: CancellationToken,
+    probes: CancellationToken,
+}
+
+/// Starts to serve.
+pub(super) fn spawn(context: Context, built: Built, sockets: Sockets) -> Result<Running, StartError> {
+    let ends = Ends {
+        drain: CancellationToken::new(),
+        goaway: CancellationToken::new(),
+        cut: CancellationToken::new(),
+        probes: CancellationToken::new(),
+    };
+    let (grpc, health) = (sockets.grpc.local_address(), sockets.health.local_address());
+    let (limits, credentials) = (&context.limits, &context.credentials);
+    let counts = Counts::default();
+
+    let incoming = accept::spawn(sockets.grpc, credentials, limits, Arc::clone(&counts.connections), ends.cut.clone())
+        .map_err(StartError::setup)?;
+    let own = credentials.own_id().manufacturer;
+    let guard = GuardLayer::new(built.authorization, own, limits, Arc::clone(&counts.requests));
+    let served = tokio::spawn(server(limits).layer(guard).serve_with_incoming_shutdown(
+        built.routes.prepare(),
+        ReceiverStream::new(incoming),
+        ends.goaway.clone().cancelled_owned(),
+    ));
+
+    let metrics = counts.hook(Arc::clone(credentials), built.metrics);
+    health::spawn(sockets.health, context.readiness.clone(), metrics, ends.probes.clone());
+    tokio::spawn(watch_credentials(context.clone()));
+    context.readiness.set("process", Condition::Holds);
+
+    Ok(Running {
+        grpc,
+        health,
+        credentials: Arc::clone(credentials),
+        stop: context.stop.clone(),
+        drain: ends.drain.clone(),
+        cut: ends.cut.clone(),
+        task: Some(tokio::spawn(live(context, served, ends, built.close))),
+    })
+}
+
+fn server(limits: &Limits) -> Server {
+    Server::builder()
+        .max_concurrent_streams(limits.max_streams_per_connection)
+        .http2_keepalive_interval(Some(limits.keepalive_interval()))
+        .http2_keepalive_timeout(Some(limits.keepalive_timeout()))
+        .http2_max_header_list_size(MAX_HEADER_LIST_OCTETS)
+        .max_connection_age(limits.max_connection_age())
+}
+
+/// Waits for the end and carries it out.
+async fn live(
+    context: Context,
+    mut served: JoinHandle<Result<(), tonic::transport::Error>>,
+    ends: Ends,
+    hook: CloseHook,
+) -> Result<(), StartError> {
+    let early = tokio::select! {
+        () = ends.drain.cancelled() => None,
+        () = context.stop.asked.cancelled() => None,
+        early = &mut served => Some(early),
+    };
+    context.readiness.set("process", Condition::Fails("stopping".to_owned()));
+    match early {
+        None => drain(&context.limits, &mut served, &ends).await,
+        // Serving never ends by itself; if it did, no request is left to drain.
+        Some(Ok(Ok(()))) => context.stop.fatal("SERVER_ENDED", "the server ended unasked"),
+        Some(Ok(Err(error))) => context.stop.fatal("SERVER_ENDED", chain(&error)),
+        Some(Err(error)) => context.stop.fatal("SERVER_ENDED", chain(&error)),
+    }
+    ends.cut.cancel();
+    context.background.cancel();
+    let closed = close(hook, &context.limits).await;
+    ends.probes.cancel();
+    context.stop.outcome()?;
+    closed
+}
+
+async fn drain(limits: &Limits, served: &mut JoinHandle<Result<(), tonic::transport::Error>>, ends: &Ends) {
+    tokio::select! {
+        () = tokio::time::sleep(limits.drain_delay()) => {}
+        () = ends.cut.cancelled() => {}
+    }
+    ends.goaway.cancel();
+    let drained = tokio::select! {
+        _ = &mut *served => true,
+        () = tokio::time::sleep(limits.drain()) => false,
+        () = ends.cut.cancelled() => false,
+    };
+    if !drained {
+        tracing::warn!(reason = "DRAIN_CUT", "requests were still in flight, cutting their connections");
+        ends.cut.cancel();
+        // Every connection now fails at its next read, so this returns at once.
+        if tokio::time::timeout(Duration::from_secs(1), &mut *served).await.is_err() {
+            served.abort();
+        }
+    }
+}
+
+/// Runs the service's close hook within its limit.
+pub(super) async fn close(hook: CloseHook, limits: &Limits) -> Result<(), StartError> {
+    let refused = |source: BoxError| StartError::Close { source };
+    match tokio::time::timeout(limits.close(), hook()).await {
+        Ok(closed) => closed.map_err(refused),
+        Err(late) => Err(refused(late.into())),
+    }
+}
+
+/// Looks at the credential files from time to time until the service ends.
+async fn watch_credentials(context: Context) {
+    loop {
+        let not_after = context.credentials.not_after();
+        let condition = match context.clock().now() <= not_after {
+            true => Condition::Holds,
+            false => Condition::Fails(format!("our certificate expired at {not_after}")),
+        };
+        context.readiness.set("certificate", condition);
+        tokio::select! {
+            () = tokio::time::sleep(context.limits.credentials_poll()) => {}
+            () = context.background.cancelled() => return,
+        }
+        let credentials = Arc::clone(&context.credentials);
+        match tokio::task::spawn_blocking(move || credentials.reload()).await {
+            Ok(Ok(Reload::Unchanged)) => {}
+            Ok(Ok(Reload::Swapped)) => {
+                tracing::info!(not_after = %context.credentials.not_after(), "credentials reloaded")
+            }
+            Ok(Err(error)) => tracing::error!(reason = error.reason(), error = %chain(&error), "credentials kept"),
+            Err(error) => tracing::error!(%error, "looking at the credentials failed"),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! A service as a child process: started with its configuration, ready when it says so, ended by SIGTERM or killed.
+
+use std::{
+    ffi::OsString,
+    fs::File,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+    time::timeout,
+};
+
+/// How to start services: a program and the arguments before the service's name.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// The executable.
+    pub path: PathBuf,
+    /// For `countersign` itself: its hidden subcommand.
+    pub arguments: Vec<OsString>,
+}
+
+impl Program {
+    /// `countersign` at this path, which runs every service by its hidden subcommand.
+    #[must_use]
+    pub fn countersign(path: PathBuf) -> Self {
+        Self { path, arguments: vec!["service".into()] }
+    }
+}
+
+/// One service of a world.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Its name in the world: `<manufacturer>/<service>`.
+    pub name: String,
+    /// `root-ca`, `intermediate-ca` or `provisioner`.
+    pub kind: &'static str,
+    /// Whose it is.
+    pub manufacturer: String,
+    /// Its configuration file.
+    pub config: PathBuf,
+}
+
+/// A running service.
+#[derive(Debug)]
+pub struct ServiceProcess {
+    /// What runs.
+    pub service: Service,
+    /// `host:port` of its gRPC.
+    pub grpc: String,
+    /// `host:port` of its probes.
+    pub health: String,
+    /// Its process id.
+    pub pid: u32,
+    child: Child,
+}
+
+#[derive(Deserialize)]
+struct Ready {
+    grpc: String,
+    health: String,
+}
+
+const TO_START: Duration = Duration::from_secs(60);
+const TO_END: Duration = Duration::from_secs(30);
+
+impl ServiceProcess {
+    /// Starts a service and waits until it is ready. What it logs goes to a file beside its configuration.
+    ///
+    /// # Errors
+    /// When it ends before it is ready, with the end of its log.
+    pub async fn start(program: &Program, service: Service) -> anyhow::Result<Self> {
+        let log_path = service.config.with_extension("log");
+        let mut child = command(program, &service, &log_path, &[])?
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.path.display()))?;
+        let pid = child.id().context("the process ended at once")?;
+        let stdout = child.stdout.take().context("no standard output")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let ready = timeout(TO_START, async {
+            while let Some(line) = lines.next_line().await? {
+                if let Some(json) = line.strip_prefix("READY ") {
+                    return Ok(serde_json::from_str::<Ready>(json)?);
+                }
+            }
+            bail!("{} ended before it was ready: {}", service.name, end_of(&log_path))
+        })
+        .await
+        .with_context(|| format!("{} was not ready in time", service.name))??;
+        Ok(Self { service, grpc: ready.grpc, health: ready.health, pid, child })
+    }
+
+    /// Runs a service once with a flag, e.g. `--init-store`.
+    ///
+    /// # Errors
+    /// When it fails, with the end of its log.
+    pub async fn run_once(program: &Program, service: &Service, flag: &str) -> anyhow::Result<()> {
+        let log_path = service.config.with_extension("log");
+        let status = command(program, service, &log_path, &[flag])?.status().await?;
+        if !status.success() {
+            bail!("{} {flag} failed: {}", service.name, end_of(&log_path));
+        }
+        Ok(())
+    }
+
+    /// Ends the service by SIGTERM: it drains, flushes and exits.
+    ///
+    /// # Errors
+    /// When it does not end in time, or not well.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.signal(Signal::TERM)?;
+        let status = timeout(TO_END, self.child.wait())
+            .await
+            .with_context(|| format!("{} did not end", self.service.name))??;
+        if !status.success() {
+            bail!("{} ended with {status}", self.service.name);
+        }
+        Ok(())
+    }
+
+    /// Kills the service as a power cut would.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub async fn kill(mut self) -> anyhow::Result<()> {
+        self.child.kill().await?;
+        Ok(())
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).context("no process id")?;
+        kill_process(pid, signal)?;
+        Ok(())
+    }
+}
+
+fn command(program: &Program, service: &Service, log: &Path, flags: &[&str]) -> anyhow::Result<Command> {
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(log)
+        .with_context(|| format!("cannot write {}", log.display()))?;
+    let mut command = Command::new(&program.path);
+    command
+        .args(&program.arguments)
+        .arg(service.kind)
+        .arg("--config")
+        .arg(&service.config)
+        .args(flags)
+        .stdin(Stdio::null())
+        .stderr(log)
+        .kill_on_drop(true);
+    Ok(command)
+}
+
+/// The last lines of a log.
+fn end_of(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines.get(lines.len().saturating_sub(3)..).unwrap_or_default().join(" | ")
+}

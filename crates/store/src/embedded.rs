@@ -1,0 +1,226 @@
+//! The embedded engine: a journal that is the truth, and an index that is caught up from it.
+
+use std::fmt;
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::engine::{Bounds, Engine};
+use crate::error::StoreError;
+use crate::fault::FaultPlan;
+use crate::group::Core;
+use crate::identity::StoreIdentity;
+use crate::indexer;
+use crate::journal::{Journal, Limits};
+use crate::open;
+use crate::outside::Tally;
+use crate::receipt::Receipt;
+use crate::record::{Head, Page, Record};
+use crate::seam::Store;
+use crate::unit::{Committed, Conflict, Key, Position, Unit};
+
+/// How an embedded store runs.
+#[derive(Clone)]
+pub struct Options {
+    /// A segment that has grown to this is followed by another.
+    pub segment_bytes: u64,
+    /// So many new pointers are handed to the index at once.
+    pub index_batch: usize,
+    /// So many pointers may wait in memory for the index; then commits wait.
+    pub overlay_limit: usize,
+    /// The index is brought up to date at least this often while there is something new.
+    pub index_interval: Duration,
+    /// Octets that the index may cache.
+    pub index_cache_bytes: u64,
+    /// With less than this free, commits are refused as on a full disk: the rest is the index's.
+    pub reserve_bytes: u64,
+    /// Steps that fail on command, in tests.
+    pub faults: FaultPlan,
+    /// Told now and then while a journal is read at opening.
+    pub progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 64 << 20,
+            index_batch: 20_000,
+            overlay_limit: 200_000,
+            index_interval: Duration::from_secs(2),
+            index_cache_bytes: 64 << 20,
+            reserve_bytes: 32 << 20,
+            faults: FaultPlan::default(),
+            progress: None,
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("segment_bytes", &self.segment_bytes)
+            .field("index_batch", &self.index_batch)
+            .field("overlay_limit", &self.overlay_limit)
+            .field("index_interval", &self.index_interval)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How far the reading of the journal is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// What was just read.
+    pub position: Position,
+    /// Where the journal ends.
+    pub end: Position,
+}
+
+/// What opening the store took.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Opened {
+    /// Frames that were read from the journal.
+    pub replayed: u64,
+    /// Octets of a torn end that were cut off; none of them had been acknowledged.
+    pub torn: u64,
+    /// Whether the index was rebuilt from the whole journal.
+    pub rebuilt: bool,
+}
+
+/// A store in a directory of its own, for one process.
+///
+/// Dropping it brings the index up to date; a process that dies instead loses nothing but time at the next opening.
+pub struct EmbeddedStore {
+    engine: Arc<Engine>,
+    indexer: Option<JoinHandle<()>>,
+    identity: StoreIdentity,
+    opened: Opened,
+    // Declared last, so that it is let go last.
+    _lock: File,
+}
+
+impl EmbeddedStore {
+    /// Creates a store in a directory that is empty or not there yet; what an interrupted attempt left counts as empty.
+    pub fn init(dir: &Path, identity: &StoreIdentity) -> Result<(), StoreError> {
+        open::init(dir, identity)
+    }
+
+    /// Opens a store. Refused: no store (`STORE_NOT_INITIALISED`), another process (`STORE_IN_USE`), another format
+    /// (`STORE_FORMAT_UNKNOWN`), a damaged journal (`JOURNAL_DAMAGED`), one that ends too early (`JOURNAL_ROLLED_BACK`).
+    pub fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
+        let (identity, lock) = open::take(dir)?;
+        let recovered = open::recover(dir, &identity, &options)?;
+        let store = *identity.store_id();
+        let Options { segment_bytes, reserve_bytes, faults, .. } = options;
+        let limits = Limits { segment_bytes, reserve_bytes };
+        let (journal, end) = (dir.join(open::JOURNAL), recovered.end);
+        let bounds = Bounds {
+            index_batch: options.index_batch.max(1),
+            overlay_limit: options.overlay_limit.max(1),
+            index_interval: options.index_interval,
+        };
+        let engine = Arc::new(Engine {
+            dir: dir.to_owned(),
+            store,
+            core: Mutex::new(Core::new(store, end, recovered.settled)),
+            changed: Condvar::new(),
+            work: Condvar::new(),
+            journal: Journal::new(&journal, store, limits, recovered.segments, &end, faults.clone())?,
+            index: recovered.index,
+            bounds,
+            faults,
+        });
+        // What was replayed need not be replayed again.
+        indexer::catch_up(&engine)?;
+        let indexer = thread::Builder::new().name("store-index".to_owned()).spawn({
+            let engine = Arc::clone(&engine);
+            move || indexer::run(&engine)
+        });
+        let indexer = indexer.map_err(StoreError::io("starting the indexer of", dir))?;
+        Ok(Self { engine, indexer: Some(indexer), identity, opened: recovered.opened, _lock: lock })
+    }
+
+    /// Whose store this is.
+    #[must_use]
+    pub const fn identity(&self) -> &StoreIdentity {
+        &self.identity
+    }
+
+    /// What opening it took.
+    #[must_use]
+    pub const fn opened(&self) -> Opened {
+        self.opened
+    }
+
+    /// Waits until the index has everything that is durable now, so that the next opening has nothing to read.
+    pub fn checkpoint(&self) -> Result<(), StoreError> {
+        let mut core = self.engine.lock();
+        core.checkpoint_wanted += 1;
+        let wanted = core.checkpoint_wanted;
+        self.engine.work.notify_one();
+        while core.checkpoint_done < wanted {
+            core.check_running()?;
+            if core.index_starved {
+                return Err(StoreError::Full);
+            }
+            core = self.engine.wait(core);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for EmbeddedStore {
+    fn drop(&mut self) {
+        self.engine.lock().closing = true;
+        self.engine.work.notify_all();
+        if let Some(indexer) = self.indexer.take() {
+            // It panics only where the standard library does; there is nobody left to tell.
+            let _ = indexer.join();
+        }
+    }
+}
+
+impl fmt::Debug for EmbeddedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedStore").field("dir", &self.engine.dir).finish_non_exhaustive()
+    }
+}
+
+impl Store for EmbeddedStore {
+    fn commit(&self, units: Vec<Unit>) -> Result<Vec<Result<Committed, Conflict>>, StoreError> {
+        self.engine.commit(units)
+    }
+
+    fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {
+        self.engine.get(key)
+    }
+
+    fn read(&self, at: Position) -> Result<Record, StoreError> {
+        self.engine.read(at)
+    }
+
+    fn list(&self, collection: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Record)>, StoreError> {
+        self.engine.list(collection, after, limit)
+    }
+
+    fn tally(&self, lot: &Key) -> Result<Option<Tally>, StoreError> {
+        self.engine.tally(lot)
+    }
+
+    fn open_intents(&self) -> Result<Vec<Position>, StoreError> {
+        self.engine.open_intents()
+    }
+
+    fn receipt(&self, at: Position) -> Result<Receipt, StoreError> {
+        self.engine.receipt(at)
+    }
+
+    fn head(&self) -> Head {
+        self.engine.head()
+    }
+
+    fn history(&self, from: Position, limit: usize) -> Result<Page, StoreError> {
+        self.engine.history(from, limit)
+    }
+}

@@ -1,0 +1,56 @@
+//! The seam: what every engine promises.
+
+use crate::error::StoreError;
+use crate::outside::Tally;
+use crate::receipt::Receipt;
+use crate::record::{Head, Page, Record};
+use crate::unit::{Committed, Conflict, Key, Position, Unit};
+
+/// Most units in one call of [`Store::commit`].
+pub const MAX_UNITS: usize = 4096;
+/// Most octets of one unit as written.
+pub const MAX_UNIT_BYTES: usize = 4 << 20;
+/// Most records in one answer of [`Store::list`] and [`Store::history`]; a larger limit is lowered to it.
+pub const MAX_LISTED: usize = 1000;
+/// Most claims of one unit.
+pub(crate) const MAX_CLAIMS: usize = 256;
+/// Most tally movements of one unit.
+pub(crate) const MAX_MOVES: usize = 64;
+
+/// A store: synchronous, for many threads at once.
+///
+/// Reads answer from durable units alone, and see every unit whose commit has returned. After
+/// [`StoreError::Stopped`] nothing can be said about the units of the failed call: the process is expected to exit, and
+/// the store, opened again, re-reads what is on the disk.
+pub trait Store: Send + Sync {
+    /// Commits units; answers each in order.
+    ///
+    /// Each unit is atomic in itself and judged after the units before it; the units of one call share one sync. Returns
+    /// only when all accepted ones, and whatever the refused ones ran into, are durable. On [`StoreError::Full`] none of
+    /// the call's units is there, and a later call may succeed.
+    fn commit(&self, units: Vec<Unit>) -> Result<Vec<Result<Committed, Conflict>>, StoreError>;
+
+    /// The newest durable record at the key.
+    fn get(&self, key: &Key) -> Result<Option<Record>, StoreError>;
+
+    /// The record at this position; [`StoreError::NoSuchRecord`] when none starts there.
+    fn read(&self, at: Position) -> Result<Record, StoreError>;
+
+    /// The records of a collection in the order of their names, those after `after`, at most `limit`.
+    fn list(&self, collection: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Record)>, StoreError>;
+
+    /// The durable tally of a lot.
+    fn tally(&self, lot: &Key) -> Result<Option<Tally>, StoreError>;
+
+    /// The durable units that are open, oldest first.
+    fn open_intents(&self) -> Result<Vec<Position>, StoreError>;
+
+    /// The permission to sign for an open intent, read back from durable storage: to complete it after a crash.
+    fn receipt(&self, at: Position) -> Result<Receipt, StoreError>;
+
+    /// The durable end of the journal.
+    fn head(&self) -> Head;
+
+    /// The journal in order, from a record's position (0 is the first), at most `limit` records: for audit and rebuild.
+    fn history(&self, from: Position, limit: usize) -> Result<Page, StoreError>;
+}
