@@ -90,7 +90,7 @@ impl Narrator for Narration {
         if !std::io::stderr().is_terminal() || all < 100 {
             return;
         }
-        if done % 50 == 0 || done == all {
+        if done.is_multiple_of(50) || done == all {
             let mut err = std::io::stderr().lock();
             let _ = write!(err, "\r  {done} of {all} devices");
             let _ = if done == all { writeln!(err) } else { err.flush() };
