@@ -39,7 +39,7 @@ pub(crate) fn revocation_list(path: &Path) -> Result<RevocationList, Failure> {
     RevocationList::parse(&der).map_err(|e| Failure::malformed(path, e))
 }
 
-/// The text of a PEM file; none for anything else.
+/// The text of a PEM file; none for anything else. A bundle.json has PEM inside its strings and is no PEM file.
 pub(crate) fn as_pem(octets: &[u8]) -> Option<&str> {
-    std::str::from_utf8(octets).ok().filter(|text| text.contains("-----BEGIN "))
+    std::str::from_utf8(octets).ok().filter(|text| !text.trim_start().starts_with('{') && text.contains("-----BEGIN "))
 }

@@ -3,9 +3,10 @@
 //! For `init`, the demo and tests; organisations bring their own CA in production. It certifies processes, not
 //! devices, so nothing here is recorded and no handoff exists; lose it, and make another.
 
+use core::net::IpAddr;
 use std::sync::Arc;
 
-use pki::{Certificate, CertificateSerial, DnsName, PublicKey, Sha256};
+use pki::{Certificate, CertificateSerial, PublicKey, Sha256};
 use rcgen::string::Ia5String;
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyUsagePurpose, SanType};
 
@@ -124,7 +125,7 @@ impl ServiceCa {
         self.issue_for_hosts(key, spiffe_id, &[], validity, serial)
     }
 
-    /// The same with DNS names beside the URI, for clients that know servers by host name only (most gRPC tools).
+    /// The same with addresses beside the URI, for clients that know servers by their host only (most gRPC tools).
     ///
     /// # Errors
     /// As [`issue`](Self::issue).
@@ -132,7 +133,7 @@ impl ServiceCa {
         &self,
         key: &PublicKey,
         spiffe_id: &str,
-        hosts: &[DnsName],
+        hosts: &[IpAddr],
         validity: &Period,
         serial: CertificateSerial,
     ) -> Result<Certificate, ServicePkiRefusal> {
@@ -147,10 +148,7 @@ impl ServiceCa {
         let mut params = params(name(Some(&self.organization), &common_name), validity);
         let uri = Ia5String::try_from(spiffe_id).map_err(|_| ServicePkiRefusal::SpiffeId(spiffe_id.to_owned()))?;
         params.subject_alt_names = vec![SanType::URI(uri)];
-        for host in hosts {
-            let name = Ia5String::try_from(host.as_str()).map_err(|_| ServicePkiRefusal::SpiffeId(host.to_string()))?;
-            params.subject_alt_names.push(SanType::DnsName(name));
-        }
+        params.subject_alt_names.extend(hosts.iter().map(|host| SanType::IpAddress(*host)));
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.custom_extensions = vec![extension::subject_key_id(key), self.signatory.authority_key_id()];

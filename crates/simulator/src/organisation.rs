@@ -1,11 +1,15 @@
 //! One organisation of a world: its folder, its own service CA, its identity key, its people and services.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use issuance::{Entropy as _, Instance, KeyKind, SerialSource, ServiceCa, SigningKey as _, SoftwareKey, SystemEntropy};
 use mfg::terms::{Period, TermsTime};
-use pki::{Certificate, DnsName, PublicKey, UnixTime, pem};
+use pki::{Certificate, PublicKey, UnixTime, pem};
 
 use crate::folder::Folder;
 
@@ -98,8 +102,8 @@ impl Organisation {
         write_key(&self.folder, &format!("{file}.key"), &key)?;
         let name = name.map(|n| format!("/{n}")).unwrap_or_default();
         let id = format!("spiffe://{}/{}/{role}{name}", self.trust_domain(), self.id);
-        // Our own services know each other by SPIFFE id; other gRPC tools want a host name.
-        let hosts = [DnsName::parse("localhost")?];
+        // Our own services know each other by SPIFFE id; other gRPC tools want the host.
+        let hosts = [IpAddr::V4(Ipv4Addr::LOCALHOST)];
         let serial = self.serials.next_serial()?;
         let certificate = self.service_ca.issue_for_hosts(key.public_key(), &id, &hosts, &self.validity, serial)?;
         self.folder.write(&certificate_file, pem::encode("CERTIFICATE", certificate.der()).as_bytes())?;
