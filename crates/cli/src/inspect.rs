@@ -115,7 +115,7 @@ fn print_words(finding: &Finding) {
                         println!("  {name:<22} {}", item.as_str().map_or_else(|| item.to_string(), str::to_owned));
                     }
                 }
-                other => println!("  {name:<22} {other}"),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => println!("  {name:<22} {value}"),
             }
         }
     }

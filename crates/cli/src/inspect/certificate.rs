@@ -120,9 +120,8 @@ fn general_name(name: &GeneralName) -> String {
 fn limits(certificate: &Certificate) -> Facts {
     let mut facts = Facts::new();
     if let Some(constraints) = certificate.name_constraints() {
-        let subtree = |subtree: &Subtree| match subtree {
-            Subtree::Dns(name) => name.clone(),
-            other => format!("{other:?}"),
+        let subtree = |subtree: &Subtree| {
+            if let Subtree::Dns(name) = subtree { name.clone() } else { format!("{subtree:?}") }
         };
         let critical = certificate.extension(&pki::oid::NAME_CONSTRAINTS).is_some_and(|e| e.critical);
         let profile = if critical {
