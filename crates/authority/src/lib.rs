@@ -1,7 +1,7 @@
 //! The issuing authority: what root-ca and intermediate-ca have in common.
 //!
 //! An authority has *lots*. At an intermediate-ca a lot was handed over by a sender; at the root-ca a production order is the lot
-//! that the first handoffs are taken from. From a lot, units are handed on ([`handoffs`]) or become devices ([`devices`]). Both go
+//! that the first handoffs are taken from. From a lot, units are handed on (`handoff`) or become devices (`device`, through the [`Line`]). Both go
 //! through one cycle: draft -> recorded (durable) -> signed -> result recorded (durable) -> answered; see docs/ISSUANCE.md.
 //!
 //! It knows no network, no configuration and no clock of its own. Start at [`Authority`].

@@ -1,6 +1,6 @@
 //! Strict reading of a service's TOML file.
 //!
-//! A service's configuration embeds the shared [`sections`] under their usual names and says so with
+//! A service's configuration embeds the shared `sections` under their usual names and says so with
 //! [`shared_sections!`](crate::shared_sections). Unknown fields are refused, and every error names the file,
 //! the line and the field.
 
