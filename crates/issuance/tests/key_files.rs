@@ -24,7 +24,21 @@ fn openssl_opens_what_we_seal_and_we_open_what_it_seals() {
         let pass = "pass:correct horse";
         openssl(
             folder.path(),
-            &["pkcs8", "-inform", "DER", "-in", "ours.der", "-passin", pass, "-outform", "DER", "-out", "plain.der"],
+            &[
+                "pkcs8",
+                "-topk8",
+                "-nocrypt",
+                "-inform",
+                "DER",
+                "-in",
+                "ours.der",
+                "-passin",
+                pass,
+                "-outform",
+                "DER",
+                "-out",
+                "plain.der",
+            ],
         );
         openssl(
             folder.path(),
