@@ -18,7 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("store", &["issuance", "mfg", "pki"]),
     ("service", &["api", "pki"]),
-    ("records", &["api", "issuance", "mfg", "pki", "service", "store"]),
+    ("records", &["api", "mfg", "pki", "service", "store"]),
     ("authority", &["api", "issuance", "mfg", "pki", "records", "service", "store"]),
     ("root-ca", &["api", "authority", "issuance", "mfg", "pki", "records", "service", "store"]),
     ("intermediate-ca", &["api", "authority", "issuance", "mfg", "pki", "records", "service", "store"]),

@@ -43,7 +43,7 @@ impl Service for IntermediateCa {
 
     fn init_store(&self, config: &Config, directory: &ConfigDirectory) -> Result<(), StartError> {
         let store = directory.path(&config.store.directory);
-        init_store(&store, Self::NAME, config.manufacturer.as_str(), &SystemEntropy)
+        init_store(&store, Self::NAME, config.manufacturer.as_str())
     }
 
     async fn build(&self, config: Config, context: Context) -> Result<Built, StartError> {

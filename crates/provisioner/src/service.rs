@@ -14,7 +14,6 @@ use api::{
     issuance::v1::issuance_service_client::IssuanceServiceClient, lot::v1::lot_service_client::LotServiceClient,
     provisioning::v1::provisioning_service_server::ProvisioningServiceServer,
 };
-use issuance::SystemEntropy;
 use records::{CommitQueue, init_store, open_store};
 
 use crate::{
@@ -36,7 +35,7 @@ impl Service for Provisioner {
 
     fn init_store(&self, config: &Config, directory: &ConfigDirectory) -> Result<(), StartError> {
         let store = directory.path(&config.store.directory);
-        init_store(&store, Self::NAME, config.manufacturer.as_str(), &SystemEntropy)
+        init_store(&store, Self::NAME, config.manufacturer.as_str())
     }
 
     async fn build(&self, config: Config, context: Context) -> Result<Built, StartError> {

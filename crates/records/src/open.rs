@@ -2,7 +2,6 @@
 
 use std::{path::Path, sync::Arc};
 
-use issuance::Entropy;
 use service::shell::{StartError, Stop};
 use store::{
     Committed, Conflict, EmbeddedStore, Head, Key, Options, Page, Position, Receipt, Record, Store, StoreError,
@@ -14,14 +13,10 @@ use tracing::info;
 ///
 /// # Errors
 /// `STORE_DIR_NOT_EMPTY` when the directory is not empty; what the disk says.
-pub fn init_store(
-    directory: &Path,
-    service: &str,
-    manufacturer: &str,
-    entropy: &dyn Entropy,
-) -> Result<(), StartError> {
+pub fn init_store(directory: &Path, service: &str, manufacturer: &str) -> Result<(), StartError> {
     let mut store_id = [0; 16];
-    entropy.fill(&mut store_id).map_err(|e| StartError::refused(e.reason(), e))?;
+    aws_lc_rs::rand::fill(&mut store_id)
+        .map_err(|_| StartError::refused("ENTROPY_UNAVAILABLE", "reading random octets failed"))?;
     let identity = StoreIdentity::new(service, manufacturer, store_id).map_err(start_error)?;
     EmbeddedStore::init(directory, &identity).map_err(start_error)
 }
