@@ -17,25 +17,35 @@ pub(crate) const DEVICES: usize = 2;
 
 /// The directory of a demo with that many hops, made at the first call.
 pub(crate) fn demo(hops: usize) -> PathBuf {
+    made(format!("interop-{hops}-hops"), hops, &[])
+}
+
+/// The same with name constraints that mbedTLS can read.
+pub(crate) fn compatible_demo(hops: usize) -> PathBuf {
+    made(format!("interop-{hops}-hops-compatible"), hops, &["--compatible"])
+}
+
+fn made(name: String, hops: usize, flags: &[&str]) -> PathBuf {
     // Held while a demo runs, so that two tests do not make the same one.
-    static MADE: Mutex<Vec<usize>> = Mutex::new(Vec::new());
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("interop-{hops}-hops"));
+    static MADE: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name);
     // A test that failed while it made another demo does not spoil this one.
     let mut made = MADE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if !made.contains(&hops) {
+    if !made.contains(&name) {
         // What an earlier run left would be replayed.
         let _ = fs::remove_dir_all(&directory);
-        let output = run_demo(&directory, hops);
+        let output = run_demo(&directory, hops, flags);
         assert!(output.status.success(), "a demo with {hops} hops: {}", said(&output));
-        made.push(hops);
+        made.push(name);
     }
     directory
 }
 
 /// Runs a demo to its end.
-pub(crate) fn run_demo(directory: &Path, hops: usize) -> Output {
-    let devices = DEVICES.to_string();
-    countersign(&["demo", "--hops", &hops.to_string(), "--devices", &devices, "--out", directory.to_str().unwrap()])
+pub(crate) fn run_demo(directory: &Path, hops: usize, flags: &[&str]) -> Output {
+    let (hops, devices) = (hops.to_string(), DEVICES.to_string());
+    let demo = ["demo", "--hops", &hops, "--devices", &devices, "--out", directory.to_str().unwrap()];
+    countersign(&[&demo, flags].concat())
 }
 
 /// Runs the command under test to its end.

@@ -6,5 +6,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod demo;
+mod embedded;
+mod keys;
+mod line;
 mod outside;
+mod python;
+mod stolen;
 mod verify;

@@ -32,6 +32,15 @@ fn pkilint_finds_nothing_in_any_certificate() {
     accepts_all("pkilint");
 }
 
+#[test]
+#[ignore = "needs openssl and certtool"]
+fn openssl_and_gnutls_accept_every_compatible_chain() {
+    for (hops, tool) in [(3, "openssl"), (3, "certtool"), (6, "openssl"), (6, "certtool")] {
+        let output = check(tool, &demo::compatible_demo(hops));
+        assert!(output.status.success(), "{hops} hops: {}", said(&output));
+    }
+}
+
 /// Tries the checks themselves: each must refuse what is broken, or its silence would mean nothing.
 #[test]
 #[ignore = "needs openssl and certtool"]
@@ -62,7 +71,8 @@ fn accepts_all(tool: &str) {
     }
 }
 
-fn check(tool: &str, directory: &Path) -> Output {
+/// Asks `check-demo.sh`.
+pub(crate) fn check(tool: &str, directory: &Path) -> Output {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("interop/check-demo.sh");
     Command::new("bash").arg(script).arg(tool).arg(directory).output().unwrap()
 }

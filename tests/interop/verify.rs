@@ -47,11 +47,31 @@ fn a_chain_is_refused_under_another_demos_root() {
     assert!(answer["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{answer}");
 }
 
+/// RFC 5280 section 4.2.1.10 wants a nameConstraints to be critical; our own rules enforce it either way.
+#[test]
+fn compatible_chains_are_accepted_by_our_rules_and_refused_by_plain_ones() {
+    for (directory, plain) in [(demo::demo(3), None), (demo::compatible_demo(3), Some("NAME_CONSTRAINTS_NOT_CRITICAL"))]
+    {
+        for device in demo::manifest(&directory) {
+            assert_eq!(acceptances(&verify(&directory, "bundle.json", &device)), ["proven"; 3]);
+            let chain = directory.join(device["chain"].as_str().unwrap());
+            let root = directory.join("trust/root.pem");
+            let flags = ["verify", "--plain", "-o", "json", "--trust", root.to_str().unwrap(), chain.to_str().unwrap()];
+            let answer: Value = serde_json::from_slice(&countersign(&flags).stdout).unwrap();
+            assert_eq!(
+                (answer["valid"].as_bool(), answer["reason"].as_str()),
+                (Some(plain.is_none()), plain),
+                "{answer}"
+            );
+        }
+    }
+}
+
 /// Verifiers refuse a seventh intermediate, so the order is refused before anything is signed.
 #[test]
 fn seven_hops_are_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let output = demo::run_demo(&directory.path().join("demo"), 7);
+    let output = demo::run_demo(&directory.path().join("demo"), 7, &[]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(String::from_utf8_lossy(&output.stderr).contains("CHAIN_TOO_DEEP"), "{}", said(&output));
     assert!(!directory.path().join("demo/manifest.json").exists());

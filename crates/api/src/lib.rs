@@ -8,7 +8,7 @@ mod refusal;
 mod request_id;
 mod rpc_names;
 
-pub use refusal::{DOMAIN, Refusal};
+pub use refusal::{DOMAIN, MAX_FACT, MAX_FACTS, MAX_MESSAGE, MAX_NAME, Refusal};
 pub use request_id::RequestId;
 pub use rpc_names::rpc_names;
 
@@ -28,7 +28,7 @@ mod packages {
 }
 
 pub use packages::countersign::{
-    custody, handoff, issuance, journal, lot, manufacturer, order, program, provisioning, reason,
+    custody, handoff, hub, issuance, journal, lot, manifest, manufacturer, order, program, provisioning, reason,
 };
 
 /// The descriptors of every package, for reflection.

@@ -13,9 +13,25 @@ use crate::{
 /// The domain of every `google.rpc.ErrorInfo` that the services answer.
 pub const DOMAIN: &str = "countersign";
 
+/// Most octets of a refusal's message. Much of it is what a caller sent or a peer answered, and it travels in HTTP/2 trailers
+/// twice (the status and its details, the latter in base64), which peers take 16 KiB of by default.
+pub const MAX_MESSAGE: usize = 1024;
+/// Most octets of one fact for machines, and of what is said about one field.
+pub const MAX_FACT: usize = 256;
+/// Most octets of a fact's or a field's name.
+pub const MAX_NAME: usize = 64;
+/// Most facts of one refusal, and most fields that it names; more are left out.
+pub const MAX_FACTS: usize = 8;
+/// What stands where a text was cut.
+const ELLIPSIS: &str = "...";
+
+/// When to retry what is unavailable, where nothing better is known.
+const RETRY_UNAVAILABLE: Duration = Duration::from_secs(1);
+
 /// Why something was refused, with what a machine needs to act on it.
 ///
-/// Made from a published reason name; the gRPC code follows from the name, by the table in `reason.proto`.
+/// Made from a published reason name; the gRPC code follows from the name, by the table in `reason.proto`. Every text in it is bounded
+/// ([`MAX_MESSAGE`], [`MAX_FACT`], [`MAX_NAME`]) and cut where it is longer, because callers and peers can influence it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     explanation: &'static Explanation,
@@ -29,12 +45,14 @@ impl Refusal {
     /// A refusal with a published reason and a message in lower case that says what was attempted and what stood against it.
     #[must_use]
     pub fn new(reason: &str, message: impl Into<String>) -> Self {
+        let explanation = reason_table::explain(reason).unwrap_or(reason_table::UNSPECIFIED);
         Self {
-            explanation: reason_table::explain(reason).unwrap_or(reason_table::UNSPECIFIED),
-            message: message.into(),
+            explanation,
+            message: bounded(message.into(), MAX_MESSAGE),
             metadata: HashMap::new(),
             violations: Vec::new(),
-            retry_after: None,
+            // Who is told to come back is told when.
+            retry_after: (explanation.code == Code::Unavailable).then_some(RETRY_UNAVAILABLE),
         }
     }
 
@@ -43,7 +61,8 @@ impl Refusal {
     pub fn from_error(reason: &str, error: &dyn std::error::Error) -> Self {
         let mut message = error.to_string();
         let mut cause = error.source();
-        while let Some(error) = cause {
+        // What is beyond the bound is cut, so that a long or endless row of causes need not be walked.
+        while let Some(error) = cause.filter(|_| message.len() <= MAX_MESSAGE) {
             message.push_str(": ");
             message.push_str(&error.to_string());
             cause = error.source();
@@ -58,18 +77,30 @@ impl Refusal {
         Self::new("REQUEST_MALFORMED", format!("{field}: {description}")).violation(field, description)
     }
 
-    /// Adds a fact for machines.
+    /// Adds a fact for machines; beyond [`MAX_FACTS`] it is left out.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl fmt::Display) -> Self {
-        self.metadata.insert(key.to_owned(), value.to_string());
+        let key = bounded(key.to_owned(), MAX_NAME);
+        if self.metadata.len() < MAX_FACTS || self.metadata.contains_key(&key) {
+            self.metadata.insert(key, bounded(value.to_string(), MAX_FACT));
+        }
         self
     }
 
-    /// Names a field of the request and what is wrong with it.
+    /// Names a field of the request and what is wrong with it; beyond [`MAX_FACTS`] it is left out.
     #[must_use]
     pub fn violation(mut self, field: &str, description: impl Into<String>) -> Self {
-        self.violations.push((field.to_owned(), description.into()));
+        if self.violations.len() < MAX_FACTS {
+            self.violations.push((bounded(field.to_owned(), MAX_NAME), bounded(description.into(), MAX_FACT)));
+        }
         self
+    }
+
+    /// Takes over what a peer says; in the order of the names, so that the same ones are left out every time.
+    fn with_all(self, facts: HashMap<String, String>) -> Self {
+        let mut facts: Vec<_> = facts.into_iter().collect();
+        facts.sort_unstable();
+        facts.into_iter().fold(self, |refusal, (key, value)| refusal.with(&key, value))
     }
 
     /// Says when a retry makes sense.
@@ -122,20 +153,15 @@ impl Refusal {
         let details = status.get_error_details();
         let mut refusal = match details.error_info() {
             Some(info) if info.domain == DOMAIN => {
-                let mut refusal = Self::new(&info.reason, status.message());
-                refusal.metadata.clone_from(&info.metadata);
-                refusal
+                Self::new(&info.reason, status.message()).with_all(info.metadata.clone())
             }
             Some(_) | None => {
                 Self::new(transport_reason(status.code()), format!("{:?}: {}", status.code(), status.message()))
             }
         };
-        refusal.retry_after = details.retry_info().and_then(|r| r.retry_delay);
-        if let Some(bad) = details.bad_request() {
-            refusal.violations =
-                bad.field_violations.iter().map(|v| (v.field.clone(), v.description.clone())).collect();
-        }
-        refusal
+        refusal.retry_after = details.retry_info().and_then(|r| r.retry_delay).or(refusal.retry_after);
+        let violations = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();
+        violations.iter().fold(refusal, |refusal, v| refusal.violation(&v.field, v.description.as_str()))
     }
 
     /// The same refusal as an item of a stream.
@@ -154,11 +180,19 @@ impl Refusal {
     #[must_use]
     pub fn from_wire(item: wire::Refusal) -> Self {
         let name = wire::Reason::try_from(item.reason).map_or("UNSPECIFIED", reason_table::name_of);
-        let mut refusal = Self::new(name, item.message);
-        refusal.metadata = item.metadata;
-        refusal.retry_after = item.retry_after.and_then(|d| Duration::try_from(d).ok());
+        let mut refusal = Self::new(name, item.message).with_all(item.metadata);
+        refusal.retry_after = item.retry_after.and_then(|d| Duration::try_from(d).ok()).or(refusal.retry_after);
         refusal
     }
+}
+
+/// The text, cut between two characters so that it and the mark of the cut have at most `most` octets.
+fn bounded(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most.saturating_sub(ELLIPSIS.len())));
+        text.push_str(ELLIPSIS);
+    }
+    text
 }
 
 /// The published reason behind an error of the transport itself.
@@ -235,7 +269,72 @@ mod tests {
 
     #[test]
     fn a_foreign_status_is_unreachable_not_unnamed() {
-        assert_eq!(Refusal::from_status(&Status::unavailable("connection refused")).reason(), "UPSTREAM_UNREACHABLE");
+        let refusal = Refusal::from_status(&Status::unavailable("connection refused"));
+        assert_eq!(refusal.reason(), "UPSTREAM_UNREACHABLE");
+        assert!(refusal.retry_delay().is_some(), "what is unavailable may be asked for again, and when is said");
+    }
+
+    fn longest(refusal: &Refusal) -> [usize; 5] {
+        let longest = |texts: &mut dyn Iterator<Item = &String>| texts.map(String::len).max().unwrap_or_default();
+        [
+            refusal.message.len(),
+            longest(&mut refusal.metadata.values()),
+            longest(&mut refusal.violations.iter().map(|(_, description)| description)),
+            longest(&mut refusal.metadata.keys().chain(refusal.violations.iter().map(|(field, _)| field))),
+            refusal.metadata.len().max(refusal.violations.len()),
+        ]
+    }
+
+    fn assert_bounded(refusal: &Refusal) {
+        let bounds = [MAX_MESSAGE, MAX_FACT, MAX_FACT, MAX_NAME, MAX_FACTS];
+        for (found, bound) in longest(refusal).into_iter().zip(bounds) {
+            assert!(found <= bound, "{:?} beyond {bounds:?}", longest(refusal));
+        }
+    }
+
+    #[test]
+    fn no_text_that_a_caller_sends_makes_a_refusal_longer_than_its_bounds() {
+        // Characters of 1 to 4 octets, so that every bound falls inside one at some shift.
+        for (filler, shift) in ["a", "ä", "€", "🦀"].into_iter().flat_map(|filler| (0..4).map(move |s| (filler, s)))
+        {
+            let hostile = "x".repeat(shift) + &filler.repeat(100_000);
+            let mut refusal = Refusal::malformed(&hostile, &*hostile);
+            for number in 0..100 {
+                refusal = refusal.with(&format!("{number}{hostile}"), &hostile).violation(&hostile, &*hostile);
+            }
+            assert_bounded(&refusal);
+            assert!(refusal.message().ends_with(ELLIPSIS) && refusal.message().len() > MAX_MESSAGE - 8);
+            let status = Status::from(refusal.clone());
+            // As trailers: the details in base64, the message percent-encoded.
+            let trailers = status.details().len() * 4 / 3 + status.message().len() * 3;
+            assert!(trailers < 15 * 1024, "{trailers} octets of trailers");
+            assert_eq!(Refusal::from_status(&status), refusal);
+        }
+    }
+
+    #[test]
+    fn a_peer_that_answers_too_much_is_cut_too() {
+        let long = "ä".repeat(10_000);
+        let metadata: HashMap<String, String> = (0..100).map(|n| (format!("{n}{long}"), long.clone())).collect();
+        let mut details = ErrorDetails::new();
+        details.set_error_info("LOT_UNKNOWN", DOMAIN, metadata.clone());
+        for _ in 0..100 {
+            details.add_bad_request_violation(&long, &long);
+        }
+        let refusal = Refusal::from_status(&Status::with_error_details(Code::NotFound, &long, details));
+        assert_eq!(refusal.reason(), "LOT_UNKNOWN");
+        assert_bounded(&refusal);
+        assert_bounded(&Refusal::from_status(&Status::unavailable(&long)));
+        let item = wire::Refusal { reason: 96, message: long, metadata, ..wire::Refusal::default() };
+        assert_bounded(&Refusal::from_wire(item.clone()));
+        assert_eq!(Refusal::from_wire(item.clone()), Refusal::from_wire(item));
+    }
+
+    #[test]
+    fn what_fits_is_not_touched() {
+        for text in ["", "é", &"a".repeat(MAX_MESSAGE)] {
+            assert_eq!(Refusal::new("INTERNAL", text).message(), text);
+        }
     }
 
     #[test]

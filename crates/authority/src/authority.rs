@@ -1,16 +1,20 @@
 //! What an authority is made of.
 
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
-use api::RequestId;
-use issuance::{Entropy, SerialSource};
-use mfg::ManufacturerId;
-use pki::UnixTime;
-use records::{Act, Caller};
+use api::{Refusal, RequestId};
+use issuance::{Entropy, SerialSource, SigningKey};
+use mfg::{ManufacturerId, Statement};
+use pki::{PublicKey, UnixTime};
+use records::{Act, Caller, named};
 use service::{Clock, Workers};
 use store::Store;
 
-use crate::lots::Lots;
+use crate::{
+    handoff::{Expiries, Published},
+    lots::Lots,
+    manifests::Manifests,
+};
 
 /// What differs between a factory and a simulated world.
 #[derive(Clone)]
@@ -29,20 +33,56 @@ pub struct Seams {
 pub struct Authority {
     /// Who signs here.
     pub manufacturer: ManufacturerId,
+    /// What signs for the manufacturer: statements, never certificates.
+    identity_key: Arc<dyn SigningKey>,
     /// The seams.
     pub seams: Seams,
     /// Certificate serials of this instance.
     pub serials: SerialSource,
     /// The lots.
     pub lots: Lots,
+    /// The manifests that were read.
+    pub(crate) manifests: Manifests,
+    /// When open offers end.
+    pub(crate) expiries: Expiries,
+    /// What the brand's bundle says about manufacturers.
+    pub(crate) published: RwLock<Published>,
 }
 
 impl Authority {
     /// An authority without lots yet. `instance` is the first octet of its certificate serials, 1 to 127: two instances that sign
     /// under the same key need different ones.
     #[must_use]
-    pub fn new(manufacturer: ManufacturerId, seams: Seams, serials: SerialSource) -> Self {
-        Self { manufacturer, seams, serials, lots: Lots::default() }
+    pub fn new(
+        manufacturer: ManufacturerId,
+        identity_key: Arc<dyn SigningKey>,
+        seams: Seams,
+        serials: SerialSource,
+    ) -> Self {
+        Self {
+            manufacturer,
+            identity_key,
+            seams,
+            serials,
+            lots: Lots::default(),
+            manifests: Manifests::default(),
+            expiries: Expiries::default(),
+            published: RwLock::default(),
+        }
+    }
+
+    /// The public half of the key that signs for the manufacturer.
+    #[must_use]
+    pub fn identity_key(&self) -> &PublicKey {
+        self.identity_key.public_key()
+    }
+
+    /// Signs a statement for the manufacturer.
+    ///
+    /// # Errors
+    /// `KEY_UNAVAILABLE` when the key fails.
+    pub fn sign_statement(&self, statement: &Statement) -> Result<Vec<u8>, Refusal> {
+        self.identity_key.sign(statement.to_be_signed()).map_err(named(issuance::KeyError::reason))
     }
 
     /// The store.

@@ -12,12 +12,16 @@ mod device;
 mod handoff;
 mod line;
 mod lots;
+mod manifests;
+mod metrics;
 mod rpc;
 mod signing;
 
 pub use authority::{Authority, Seams};
 pub use complete::complete_open_intents;
-pub use device::{DeviceOrder, IssuedDevice};
+pub use device::{DeviceOrder, InDoubt, IssuedDevice, Occasion, Written, check_why};
+pub use handoff::{AcceptOrder, Accepted, OfferOrder, Offered, release_expired_offers};
 pub use line::{Line, LineLimits};
 pub use lots::{Lot, LotIssuer, Lots};
-pub use rpc::{HandoffRpc, IssuanceRpc};
+pub use metrics::tell_lots;
+pub use rpc::{HandoffRpc, IssuanceRpc, ManifestRpc};

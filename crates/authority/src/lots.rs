@@ -9,7 +9,7 @@ use api::Refusal;
 use bytes::Bytes;
 use issuance::OrderProfiles;
 use mfg::SignedTerms;
-use pki::DnsName;
+use pki::{DnsName, Sha256};
 use store::{Key, Receipt};
 
 /// One lot: the units' terms, the names below it, and the key that may sign for it.
@@ -57,9 +57,17 @@ impl Lot {
     }
 }
 
-/// All lots of an authority, by id.
+/// All lots of an authority.
 #[derive(Debug, Default)]
-pub struct Lots(RwLock<BTreeMap<String, Arc<Lot>>>);
+pub struct Lots(RwLock<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Those that units may be taken from, by id.
+    current: BTreeMap<String, Arc<Lot>>,
+    /// What an id stood for under terms that were replaced, by id and terms digest: what was handed off under them is answered for.
+    earlier: BTreeMap<(String, [u8; 32]), Arc<Lot>>,
+}
 
 impl Lots {
     /// The lot with this id.
@@ -67,15 +75,53 @@ impl Lots {
     /// # Errors
     /// `LOT_UNKNOWN`.
     pub fn get(&self, id: &str) -> Result<Arc<Lot>, Refusal> {
-        let lots = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        lots.get(id)
-            .cloned()
-            .ok_or_else(|| Refusal::new("LOT_UNKNOWN", format!("lot {id:?} is not known here")).with("lot", id))
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.current.get(id).cloned().ok_or_else(|| unknown(id))
+    }
+
+    /// The lot with this id, with the terms of this digest: not always those that hold now.
+    ///
+    /// # Errors
+    /// `LOT_UNKNOWN`.
+    pub fn under(&self, id: &str, terms_digest: &Sha256) -> Result<Arc<Lot>, Refusal> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let current = known.current.get(id).filter(|lot| lot.terms.digest() == *terms_digest);
+        let earlier = || known.earlier.get(&(id.to_owned(), *terms_digest.as_bytes()));
+        current.or_else(earlier).cloned().ok_or_else(|| unknown(id))
+    }
+
+    /// Those that units may be taken from and whose key is here, by id.
+    pub(crate) fn signing(&self) -> Vec<Arc<Lot>> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.current.values().filter(|lot| matches!(lot.issuer, LotIssuer::Loaded(_))).cloned().collect()
     }
 
     /// Adds a lot, or replaces what was known of it.
     pub fn put(&self, lot: Lot) {
-        let mut lots = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        lots.insert(lot.id.clone(), Arc::new(lot));
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        // Under the same terms the new one answers for all that the old one did, and an old key must not outlive its lot here.
+        if known.current.get(&lot.id).is_some_and(|before| before.terms.digest() != lot.terms.digest()) {
+            known.keep(&lot.id);
+        }
+        known.current.insert(lot.id.clone(), Arc::new(lot));
     }
+
+    /// Takes nothing more from a lot; it still answers for what was handed off.
+    pub fn withdraw(&self, id: &str) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.keep(id);
+        known.current.remove(id);
+    }
+}
+
+impl Known {
+    fn keep(&mut self, id: &str) {
+        if let Some(lot) = self.current.get(id) {
+            self.earlier.insert((id.to_owned(), *lot.terms.digest().as_bytes()), Arc::clone(lot));
+        }
+    }
+}
+
+fn unknown(id: &str) -> Refusal {
+    Refusal::new("LOT_UNKNOWN", format!("lot {id:?} is not known here")).with("lot", id)
 }

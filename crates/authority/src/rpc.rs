@@ -2,6 +2,8 @@
 
 mod handoff;
 mod issuance;
+mod manifest;
 
 pub use handoff::HandoffRpc;
 pub use issuance::IssuanceRpc;
+pub use manifest::ManifestRpc;

@@ -8,6 +8,7 @@ use api::{
 };
 use bytes::Bytes;
 use issuance::{Draft, SelfCheck};
+use mfg::Generation;
 use records::{Act, named};
 use store::{Claim, Committed, Key, Position, Receipt, Rule, Unit};
 
@@ -31,6 +32,8 @@ pub(crate) struct Prepared {
     pub(crate) unit: Unit,
     /// The keys that find the result afterwards.
     pub(crate) found_by: Vec<Key>,
+    /// Of the device's certificate.
+    pub(crate) generation: Generation,
 }
 
 /// A signed certificate with the unit that records the result. Nobody may see the certificate before that unit is durable.

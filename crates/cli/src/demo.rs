@@ -4,15 +4,17 @@ mod narration;
 mod stay;
 mod verification;
 
-use std::{io::Write as _, path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode};
 
 use api::Refusal;
+use mfg::terms::NameConstraintsProfile;
 use serde::{Deserialize, Serialize};
 use simulator::{Folder, Journey, Manifest, Plan, Program, World};
 
 use crate::{
     args::{DemoArgs, Output},
     failure::Failure,
+    stdout::say,
 };
 
 use narration::Narration;
@@ -26,12 +28,22 @@ struct Parameters {
     version: u32,
     devices: u32,
     hops: u32,
+    // Folders of version 1 may lack it.
+    #[serde(default = "critical")]
+    name_constraints: NameConstraintsProfile,
+}
+
+fn critical() -> NameConstraintsProfile {
+    NameConstraintsProfile::Critical
 }
 
 pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, Failure> {
-    let plan =
-        Plan::new(args.devices, args.hops).map_err(|e| Failure::refused(&Refusal::from_error(e.reason(), &e)))?;
-    let folder = prepare(args)?;
+    let name_constraints =
+        if args.compatible { NameConstraintsProfile::Compatible } else { NameConstraintsProfile::Critical };
+    let plan = Plan::new(args.devices, args.hops)
+        .map_err(|e| Failure::refused(&Refusal::from_error(e.reason(), &e)))?
+        .with_name_constraints(name_constraints);
+    let folder = prepare(args, name_constraints)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -40,8 +52,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, Failure> {
 }
 
 /// The folder, new or made by the same demo before.
-fn prepare(args: &DemoArgs) -> Result<Folder, Failure> {
-    let parameters = Parameters { version: 1, devices: args.devices, hops: args.hops };
+fn prepare(args: &DemoArgs, name_constraints: NameConstraintsProfile) -> Result<Folder, Failure> {
+    let parameters = Parameters { version: 1, devices: args.devices, hops: args.hops, name_constraints };
     let differs = |what: String| Failure::named("DEMO_DIR_DIFFERS", format!("{} {what}", args.out.display()));
     let used = args.out.read_dir().is_ok_and(|mut entries| entries.next().is_some());
     let write_failed = |e: anyhow::Error| Failure::unavailable("FILE_MISSING", format!("{e:#}"));
@@ -52,7 +64,12 @@ fn prepare(args: &DemoArgs) -> Result<Folder, Failure> {
         let before: Parameters =
             serde_json::from_slice(&text).map_err(|e| differs(format!("has unreadable parameters: {e}")))?;
         if before != parameters {
-            return Err(differs(format!("was made with --devices {} --hops {}", before.devices, before.hops)));
+            let compatible = match before.name_constraints {
+                NameConstraintsProfile::Critical => "",
+                NameConstraintsProfile::Compatible => " --compatible",
+            };
+            let flags = format!("--devices {} --hops {}{compatible}", before.devices, before.hops);
+            return Err(differs(format!("was made with {flags}")));
         }
     }
     let folder = Folder::create(&args.out).map_err(write_failed)?;
@@ -93,19 +110,12 @@ async fn finish(
     narration.verified(&verified);
     if args.output == Output::Json {
         let json = serde_json::to_string(manifest).map_err(|e| Failure::unavailable("INTERNAL", e.to_string()))?;
-        println!("{json}");
+        say!("{json}");
     }
     if args.stay {
         stay::stay(out, world).await?;
     }
     Ok(())
-}
-
-/// Prints a line at once, also into a pipe.
-fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}");
-    let _ = out.flush();
 }
 
 /// A journey's error: the refusal in it, if there is one, with what was being done.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     args::{ExplainArgs, Output},
     failure::Failure,
+    stdout::say,
 };
 
 pub(crate) fn run(args: &ExplainArgs) -> Result<ExitCode, Failure> {
@@ -15,15 +16,18 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<ExitCode, Failure> {
         list(args.output);
         return Ok(ExitCode::SUCCESS);
     };
-    let Some(found) = reason_table::explain(name) else {
+    let Some(found) = reason_table::explain(name).filter(|e| e.number != 0) else {
         let near = nearest(name).map(|e| format!("; did you mean {}?", e.reason)).unwrap_or_default();
         return Err(Failure::named("NO_SUCH_REASON", format!("{name:?} is no published reason{near}")));
     };
     match args.output {
-        Output::Json => println!("{}", as_json(found)),
-        Output::Text => println!(
+        Output::Json => say!("{}", as_json(found)),
+        Output::Text => say!(
             "{}\n\n  {}\n\n  what to do: {}\n  answered as: {:?}",
-            found.reason, found.meaning, found.remedy, found.code
+            found.reason,
+            found.meaning,
+            found.remedy,
+            found.code
         ),
     }
     Ok(ExitCode::SUCCESS)
@@ -32,8 +36,8 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<ExitCode, Failure> {
 fn list(output: Output) {
     let published = reason_table::ALL.iter().filter(|e| e.number != 0);
     match output {
-        Output::Json => println!("{}", Value::from(published.map(as_json).collect::<Vec<_>>())),
-        Output::Text => published.for_each(|e| println!("{:<32} {}", e.reason, e.meaning)),
+        Output::Json => say!("{}", Value::from(published.map(as_json).collect::<Vec<_>>())),
+        Output::Text => published.for_each(|e| say!("{:<32} {}", e.reason, e.meaning)),
     }
 }
 

@@ -35,12 +35,40 @@ impl Failure {
 
     /// A file that is not there or cannot be read: exit 3.
     pub(crate) fn file(path: &Path, error: &std::io::Error) -> Self {
-        Self { code: 3, reason: "FILE_MISSING", message: format!("{}: {error}", path.display()) }
+        let missing = error.kind() == std::io::ErrorKind::NotFound;
+        let reason = if missing { "FILE_MISSING" } else { "FILE_UNREADABLE" };
+        Self { code: 3, reason, message: format!("{}: {error}", path.display()) }
     }
 
     /// Something that must be there and does not answer: exit 3.
     pub(crate) fn unavailable(reason: &'static str, message: impl Into<String>) -> Self {
         Self { code: 3, reason, message: message.into() }
+    }
+
+    /// A refusal by its published name: what is missing or cannot be reached ends with 3, wrong configuration with 2, all else with 1.
+    pub(crate) fn by_reason(reason: &'static str, error: &dyn std::error::Error) -> Self {
+        let refusal = Refusal::from_error(reason, error);
+        let code = match reason {
+            "CONFIG_INVALID" | "USAGE" => 2,
+            "FILE_MISSING" | "FILE_UNREADABLE" | "SETUP_FAILED" => 3,
+            _ => 1,
+        };
+        Self { code, reason, message: refusal.message().to_owned() }
+    }
+
+    /// A configuration file that cannot be used.
+    pub(crate) fn config(error: &service::config::ConfigError) -> Self {
+        Self::by_reason(error.reason(), error)
+    }
+
+    /// Whether a call may have been done although no answer came.
+    pub(crate) fn may_have_been_done(&self) -> bool {
+        matches!(self.reason, "UPSTREAM_UNREACHABLE" | "DEADLINE_TOO_SHORT" | "INTERNAL")
+    }
+
+    /// The reason and the words, if this is an answer about what was asked and no trouble with asking: exit 1.
+    pub(crate) fn as_answer(&self) -> Option<(&'static str, &str)> {
+        (self.code == 1).then_some((self.reason, self.message.as_str()))
     }
 
     /// The process's exit code.

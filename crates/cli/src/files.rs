@@ -29,6 +29,42 @@ pub(crate) fn trust(path: &Path) -> Result<Bundle, Failure> {
     Ok(Bundle { anchors: certificates(path)?, ..Bundle::default() })
 }
 
+/// The whole text of a file.
+pub(crate) fn text(path: &Path) -> Result<String, Failure> {
+    String::from_utf8(read_file(path)?).map_err(|_| Failure::malformed(path, "is not UTF-8"))
+}
+
+/// Writes a file where nothing was, whole or not at all.
+pub(crate) fn write_new(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    use std::io::Write as _;
+    let exists = || Failure::named("OUTPUT_EXISTS", format!("{} is there already", path.display()));
+    let half = path.with_file_name(format!(".{}.new", path.file_name().unwrap_or_default().to_string_lossy()));
+    let written = (|| {
+        let mut file = std::fs::File::create(&half)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        // Unlike a rename, a link never takes the place of another file.
+        let linked = std::fs::hard_link(&half, path);
+        std::fs::remove_file(&half)?;
+        linked
+    })();
+    let is_there = |error: &std::io::Error| error.kind() == std::io::ErrorKind::AlreadyExists;
+    written.map_err(|error| if is_there(&error) { exists() } else { Failure::file(path, &error) })
+}
+
+/// Writes a file, whole or not at all, in the place of an older one.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    use std::io::Write as _;
+    let half = path.with_file_name(format!(".{}.new", path.file_name().unwrap_or_default().to_string_lossy()));
+    let written = (|| {
+        let mut file = std::fs::File::create(&half)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        std::fs::rename(&half, path)
+    })();
+    written.map_err(|error| Failure::file(path, &error))
+}
+
 /// A revocation list, PEM or DER.
 pub(crate) fn revocation_list(path: &Path) -> Result<RevocationList, Failure> {
     let octets = read_file(path)?;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use mfg::{Bundle, Journey, Quantity, journey};
+use mfg::{Bundle, Journey, ManufacturerId, Quantity, journey};
 use pki::{
     UnixTime,
     path::{PathOptions, Purpose, ReferenceName, Rules, verify_path},
@@ -13,19 +13,41 @@ use crate::{
     args::{Output, PurposeArg, VerifyArgs},
     failure::Failure,
     files,
+    stdout::say,
 };
 
 /// What was found out.
 enum Verdict {
-    Journey { journey: Box<Journey>, anchor: String, intermediates: usize },
-    Plain { subject: String, device_id: Option<String>, anchor: String, intermediates: usize },
-    Refused { reason: &'static str, detail: String },
+    /// `suspended`: manufacturers of the journey that the bundle says are suspended by now. It makes no chain less genuine.
+    Journey {
+        journey: Box<Journey>,
+        anchor: String,
+        intermediates: usize,
+        suspended: Vec<ManufacturerId>,
+    },
+    Plain {
+        subject: String,
+        device_id: Option<String>,
+        anchor: String,
+        intermediates: usize,
+    },
+    Refused {
+        reason: &'static str,
+        detail: String,
+    },
 }
 
 pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
-    let verdict = judge(args)?;
+    let verdict = match judge(args) {
+        Ok(verdict) => verdict,
+        // A script that reads JSON gets its answer there, also about content that cannot be read.
+        Err(failure) => match (args.output, failure.as_answer()) {
+            (Output::Json, Some((reason, detail))) => Verdict::Refused { reason, detail: detail.to_owned() },
+            (Output::Json | Output::Text, _) => return Err(failure),
+        },
+    };
     match args.output {
-        Output::Json => println!("{}", as_json(&verdict)),
+        Output::Json => say!("{}", as_json(&verdict)),
         Output::Text => print_words(&verdict),
     }
     Ok(match verdict {
@@ -35,16 +57,17 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
 }
 
 fn judge(args: &VerifyArgs) -> Result<Verdict, Failure> {
+    let (at, name) = (moment(args)?, args.name.as_deref().map(reference_name).transpose()?);
     let trust = trust(args)?;
     let crls = args.crl.iter().map(|path| files::revocation_list(path)).collect::<Result<Vec<_>, _>>()?;
     let options = PathOptions {
-        at: moment(args)?,
+        at,
         purpose: match args.purpose {
             PurposeArg::Client => Purpose::Client,
             PurposeArg::Server => Purpose::Server,
             PurposeArg::Any => Purpose::Any,
         },
-        name: args.name.as_deref().map(reference_name).transpose()?,
+        name,
         crls: &crls,
         max_depth: args.max_depth,
         rules: if args.plain { Rules::Plain } else { Rules::Countersign },
@@ -66,7 +89,11 @@ fn judge(args: &VerifyArgs) -> Result<Verdict, Failure> {
     }
     // A bundle without identity keys or programs says no more than its anchors do.
     match journey::read(&path, Some(&trust)) {
-        Ok(journey) => Ok(Verdict::Journey { journey: Box::new(journey), anchor, intermediates }),
+        Ok(journey) => {
+            let receivers = journey.hops.iter().map(|hop| &hop.to);
+            let suspended = receivers.filter(|to| trust.is_suspended(to)).cloned().collect();
+            Ok(Verdict::Journey { journey: Box::new(journey), anchor, intermediates, suspended })
+        }
         Err(refusal) => Ok(Verdict::Refused { reason: refusal.reason(), detail: refusal.to_string() }),
     }
 }
@@ -79,6 +106,7 @@ fn trust(args: &VerifyArgs) -> Result<Bundle, Failure> {
         all.anchors.extend(bundle.anchors);
         all.identity_keys.extend(bundle.identity_keys);
         all.programs.extend(bundle.programs);
+        all.manufacturers.extend(bundle.manufacturers);
     }
     Ok(all)
 }
@@ -101,7 +129,7 @@ fn quantity(quantity: Quantity) -> Value {
 
 fn as_json(verdict: &Verdict) -> Value {
     match verdict {
-        Verdict::Journey { journey, anchor, intermediates } => json!({
+        Verdict::Journey { journey, anchor, intermediates, suspended } => json!({
             "valid": true,
             "device_id": journey.device_id.as_str(),
             "plain": false,
@@ -117,6 +145,7 @@ fn as_json(verdict: &Verdict) -> Value {
                 "quantity": quantity(hop.quantity),
                 "subtree": hop.subtree.as_str(),
                 "accepted": hop.accepted.as_str(),
+                "suspended": suspended.contains(&hop.to),
             })).collect::<Vec<_>>(),
         }),
         Verdict::Plain { device_id, anchor, intermediates, subject } => json!({
@@ -134,11 +163,11 @@ fn as_json(verdict: &Verdict) -> Value {
 
 fn print_words(verdict: &Verdict) {
     match verdict {
-        Verdict::Journey { journey, anchor, .. } => {
-            println!("valid: {} of program {}, order {}", journey.device_id, journey.program, journey.order);
+        Verdict::Journey { journey, anchor, suspended, .. } => {
+            say!("valid: {} of program {}, order {}", journey.device_id, journey.program, journey.order);
             for (number, hop) in journey.hops.iter().enumerate() {
                 let units = hop.quantity.units().map_or_else(|| "unlimited".to_owned(), |n| format!("{n} units"));
-                println!(
+                say!(
                     "  {}. {} -> {}, lot {}, {units}, acceptance {}",
                     number + 1,
                     hop.from,
@@ -146,19 +175,22 @@ fn print_words(verdict: &Verdict) {
                     hop.lot,
                     hop.accepted.as_str()
                 );
-                println!("     may name devices under {}", hop.subtree);
+                say!("     may name devices under {}", hop.subtree);
             }
-            println!("  device certificate, generation {}", journey.generation.get());
-            println!("  trust anchor sha256 {anchor}");
+            say!("  device certificate, generation {}", journey.generation.get());
+            for manufacturer in suspended {
+                say!("  note: the brand has suspended {manufacturer}; what it built before that is genuine");
+            }
+            say!("  trust anchor sha256 {anchor}");
         }
         Verdict::Plain { subject, anchor, intermediates, .. } => {
-            println!("valid by RFC 5280: {subject}, {intermediates} intermediates");
-            println!("  trust anchor sha256 {anchor}");
+            say!("valid by RFC 5280: {subject}, {intermediates} intermediates");
+            say!("  trust anchor sha256 {anchor}");
         }
         Verdict::Refused { reason, detail } => {
-            println!("not valid: {reason}\n  {detail}");
+            say!("not valid: {reason}\n  {detail}");
             if let Some(explanation) = api::reason_table::explain(reason) {
-                println!("  what to do: {}", explanation.remedy);
+                say!("  what to do: {}", explanation.remedy);
             }
         }
     }

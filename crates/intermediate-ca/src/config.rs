@@ -4,7 +4,7 @@ use issuance::Stage;
 use mfg::ManufacturerId;
 use serde::Deserialize;
 use service::{
-    config::{FilePath, IdentitySection, Limits, ListenSection, LogSection, Peer, StoreSection},
+    config::{FilePath, IdentitySection, Limits, ListenSection, LogSection, Peer, StoreSection, TraceSection},
     identity::{Manufacturer, Role},
 };
 
@@ -25,6 +25,8 @@ pub struct Config {
     pub(crate) limits: Limits,
     #[serde(default)]
     pub(crate) log: LogSection,
+    #[serde(default)]
+    pub(crate) trace: TraceSection,
     pub(crate) custody: CustodySection,
     #[serde(default)]
     pub(crate) signing: SigningSection,
@@ -43,6 +45,13 @@ pub(crate) struct CustodySection {
     pub(crate) bundle: FilePath,
     /// The folder of lot keys, mode 0700; made when absent. In no backup.
     pub(crate) lot_keys: FilePath,
+    /// Seconds between two reports of every open lot's tally to its sender; a closing lot is reported at once.
+    #[serde(default = "quarter_of_an_hour")]
+    pub(crate) report_every_seconds: u64,
+}
+
+const fn quarter_of_an_hour() -> u64 {
+    900
 }
 
 /// `[signing]`: how certificates are issued.

@@ -2,16 +2,22 @@
 //! certificates for its own line.
 //!
 //! Handing on and issuing are the [`authority`]'s; here is what only a receiver does: `receive` (offer, check, lot key, acceptance,
-//! certificate, check again, open), `lots` (keys and records of lots), `access` (who may call what). Start at [`IntermediateCa`].
+//! certificate, check again, open; by wire or by file), `lots` (keys and records of lots), `units` (scrap, and what comes back), `close`,
+//! `reports` (to the senders), `access` (who may call what). Start at [`IntermediateCa`].
 //!
 //! Invariant: a lot key exists on disk and in memory only; no record, log or answer carries it.
 
 mod access;
+mod close;
 mod config;
 mod lots;
 mod receive;
+mod reports;
 mod rpc;
 mod service;
+#[cfg(test)]
+mod tests;
+mod units;
 
 pub use config::Config;
 pub use service::IntermediateCa;

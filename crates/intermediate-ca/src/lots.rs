@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use api::{
     Refusal,
-    custody::v1 as custody,
-    journal::v1::{LotReceived, record::Fact},
+    custody::v1::{self as custody, HandoffFacts, TallyReport},
+    journal::v1::{LotAccepting, LotReceived, record::Fact},
     lot::v1::{Lot as WireLot, LotState},
 };
 use authority::{Authority, Lot, LotIssuer};
@@ -16,12 +16,12 @@ use pki::{
     Certificate, Sha256,
     path::{PathOptions, Purpose, verify_path},
 };
-use records::{keys, named, read, refuse_store, wire};
+use records::{keys, named, read, read_at, refuse_store, wire};
 use service::secret::SecretError;
-use store::{Receipt, Record};
+use store::{Position, Receipt, Record, Store};
 use tracing::warn;
 
-use crate::receive::Receiver;
+use crate::{close, receive::Receiver};
 
 /// Most lots read at once while loading.
 const PAGE: usize = 256;
@@ -31,10 +31,92 @@ pub(crate) fn key_file(digest: &Sha256) -> String {
     format!("{digest}.key")
 }
 
-/// Loads every received lot at start. A lot whose key cannot be loaded still answers retries, and says why it cannot sign.
+/// A lot as its newest record tells it.
+#[derive(Debug)]
+pub(crate) struct LotOnRecord {
+    /// Where its key points: what a change must be made against.
+    pub(crate) at: Position,
+    pub(crate) stage: Stage,
+}
+
+/// How far a lot came.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// Countersigned; the sender's certificate is awaited.
+    Accepting(Box<LotAccepting>),
+    /// Open.
+    Received(Box<LotReceived>),
+    /// Nothing is spent any more; the signed tally is due. With where it was received.
+    Closing(Box<LotReceived>, Position),
+    /// Its tally is signed and its key destroyed, or about to be.
+    Closed(Box<LotReceived>, Box<TallyReport>),
+}
+
+impl LotOnRecord {
+    /// The lot with this id.
+    ///
+    /// # Errors
+    /// `LOT_UNKNOWN`; what the store says.
+    pub(crate) fn of(store: &dyn Store, id: &str) -> Result<Self, Refusal> {
+        let record = store
+            .get(&keys::lot(id))
+            .map_err(|e| refuse_store(&e))?
+            .ok_or_else(|| Refusal::new("LOT_UNKNOWN", format!("lot {id:?} is not known here")).with("lot", id))?;
+        Self::from_record(store, &record)
+    }
+
+    /// The lot that a record is about.
+    ///
+    /// # Errors
+    /// `JOURNAL_DAMAGED` when it is about none; what the store says.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "every other fact is about something else, also one that is added later"
+    )]
+    pub(crate) fn from_record(store: &dyn Store, record: &Record) -> Result<Self, Refusal> {
+        let damaged = |at: Position| Refusal::new("JOURNAL_DAMAGED", format!("the record at {at} is no lot's"));
+        let received = |at: u64| match read_at(store, at)? {
+            (_, _, Fact::LotReceived(received)) => Ok(Box::new(received)),
+            (record, ..) => Err(damaged(record.position)),
+        };
+        let stage = match read(record)?.1 {
+            Fact::LotAccepting(accepting) => Stage::Accepting(Box::new(accepting)),
+            Fact::LotReceived(received) => Stage::Received(Box::new(received)),
+            Fact::LotClosing(closing) => {
+                Stage::Closing(received(closing.received_at)?, Position::from_u64(closing.received_at))
+            }
+            Fact::LotClosed(closed) => {
+                Stage::Closed(received(closed.received_at)?, Box::new(closed.report.unwrap_or_default()))
+            }
+            _ => return Err(damaged(record.position)),
+        };
+        Ok(Self { at: record.position, stage })
+    }
+
+    /// What is or was received; none while it is being accepted.
+    pub(crate) fn received(&self) -> Option<&LotReceived> {
+        match &self.stage {
+            Stage::Accepting(_) => None,
+            Stage::Received(received) | Stage::Closing(received, _) | Stage::Closed(received, _) => Some(received),
+        }
+    }
+
+    /// What passes from whom.
+    pub(crate) fn facts(&self) -> Option<&HandoffFacts> {
+        match &self.stage {
+            Stage::Accepting(accepting) => accepting.facts.as_ref(),
+            Stage::Received(received) | Stage::Closing(received, _) | Stage::Closed(received, _) => {
+                received.facts.as_ref()
+            }
+        }
+    }
+}
+
+/// Loads every received lot at start, and finishes closing those that a crash left half closed. A lot whose key cannot be loaded
+/// still answers retries, and says why it cannot sign.
 ///
 /// # Errors
-/// What the store says; `JOURNAL_DAMAGED` when a lot's record does not read.
+/// What the store says; `JOURNAL_DAMAGED` when a lot's record does not read; `KEY_...` when a closed lot's key cannot be destroyed.
 pub(crate) fn load_all(receiver: &Receiver) -> Result<usize, Refusal> {
     let authority = &receiver.authority;
     let mut after: Option<String> = None;
@@ -44,20 +126,35 @@ pub(crate) fn load_all(receiver: &Receiver) -> Result<usize, Refusal> {
         let Some((last, _)) = page.last() else { return Ok(loaded) };
         after = Some(last.clone());
         for (id, record) in &page {
-            let Fact::LotReceived(received) = read(record)?.1 else { continue };
+            let lot = LotOnRecord::from_record(authority.store(), record)?;
+            let Some(received) = lot.received() else { continue };
             let terms = received.terms.clone().unwrap_or_default();
             let terms = SignedTerms::verify(&terms.terms, &terms.signature, &receiver.bundle)
                 .map_err(named(mfg::TermsRefusal::reason))?;
-            match load(receiver, &received, terms.clone()) {
-                Ok(lot) => authority.lots.put(lot),
-                Err(refusal) => {
-                    warn!(lot = id, %refusal, "a lot cannot sign");
-                    authority.lots.put(described(receiver, &received, terms, LotIssuer::Gone(refusal.to_string()))?);
+            match &lot.stage {
+                Stage::Accepting(_) => continue,
+                Stage::Received(received) => load_open(receiver, id, received, terms)?,
+                Stage::Closing(received, _) | Stage::Closed(received, _) => {
+                    let gone = LotIssuer::Gone("it is closed".to_owned());
+                    authority.lots.put(described(receiver, received, terms, gone)?);
+                    close::finish(receiver, id)?;
                 }
             }
             loaded += 1;
         }
     }
+}
+
+fn load_open(receiver: &Receiver, id: &str, received: &LotReceived, terms: SignedTerms) -> Result<(), Refusal> {
+    let lot = match load(receiver, received, terms.clone()) {
+        Ok(lot) => lot,
+        Err(refusal) => {
+            warn!(lot = id, %refusal, "a lot cannot sign");
+            described(receiver, received, terms, LotIssuer::Gone(refusal.to_string()))?
+        }
+    };
+    receiver.authority.lots.put(lot);
+    Ok(())
 }
 
 /// A received lot, ready to sign with its key from disk.
@@ -93,7 +190,7 @@ fn chain_to_anchor(receiver: &Receiver, received: &LotReceived) -> Result<Vec<Ce
     Ok(chain)
 }
 
-fn described(
+pub(crate) fn described(
     receiver: &Receiver,
     received: &LotReceived,
     terms: SignedTerms,
@@ -119,35 +216,26 @@ fn described(
 ///
 /// # Errors
 /// What the store says; `JOURNAL_DAMAGED` when the record is no lot's.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "every other fact is about something else, also one that is added later"
-)]
 pub(crate) fn to_wire(authority: &Authority, record: &Record) -> Result<WireLot, Refusal> {
-    match read(record)?.1 {
-        Fact::LotAccepting(accepting) => Ok(WireLot {
-            facts: accepting.facts,
-            state: LotState::Accepting.into(),
-            tally: None,
-            chain: Vec::new(),
-            issues_devices: false,
-        }),
-        Fact::LotReceived(received) => {
-            let id = received.facts.as_ref().map(|f| f.lot.clone()).unwrap_or_default();
-            let tally = authority.store().tally(&keys::lot(&id)).map_err(|e| refuse_store(&e))?;
-            let lot = authority.lots.get(&id)?;
-            let issues_devices = lot.terms.terms().document().device_issuers.contains(&authority.manufacturer);
-            let closed = tally.as_ref().is_some_and(|t| t.phase() == mfg::Phase::Closed);
-            Ok(WireLot {
-                facts: received.facts,
-                state: if closed { LotState::Closed } else { LotState::Open }.into(),
-                tally: tally.as_ref().map(wire::tally),
-                chain: received.chain,
-                issues_devices,
-            })
-        }
-        _ => Err(Refusal::new("JOURNAL_DAMAGED", format!("the record at {} is no lot's", record.position))),
-    }
+    let on_record = LotOnRecord::from_record(authority.store(), record)?;
+    let facts = on_record.facts().cloned();
+    let id = facts.as_ref().map(|f| f.lot.clone()).unwrap_or_default();
+    let Some(received) = on_record.received() else {
+        return Ok(WireLot { facts, state: LotState::Accepting.into(), ..WireLot::default() });
+    };
+    let tally = authority.tally(&id)?;
+    let lot = authority.lots.get(&id)?;
+    let state = match tally.phase() {
+        mfg::Phase::Open => LotState::Open,
+        mfg::Phase::Closed => LotState::Closed,
+    };
+    Ok(WireLot {
+        facts,
+        state: state.into(),
+        tally: Some(wire::tally(&tally)),
+        chain: received.chain.clone(),
+        issues_devices: lot.terms.terms().document().device_issuers.contains(&authority.manufacturer),
+    })
 }
 
 /// The terms as they travel.

@@ -4,9 +4,10 @@
 //! before the acceptance is on record, and the acceptance is on record before the sender hears of it.
 
 mod check;
+mod file;
 mod upstream;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use api::{
     Refusal, RequestId,
@@ -14,31 +15,29 @@ use api::{
 };
 use authority::Authority;
 use bytes::Bytes;
-use issuance::{KeyKind, SigningKey as _, SoftwareKey, Stage, make_csr};
+use issuance::{KeyKind, SigningKey as _, SoftwareKey, make_csr};
 use mfg::{Acceptance, Bundle, LotId, ManufacturerId, Movement, Statement, terms::HandoffKeyAlgorithm};
 use pki::Sha256;
-use records::{Act, Once, commit_once, keys, named, read, refuse_conflict, refuse_store, reused, wire};
+use records::{Act, Once, commit_once, keys, named, refuse_conflict, refuse_store, reused, wire};
 use service::secret::{SecretDirectory, SecretError};
-use store::{Claim, Entry, Position, Record, Rule, TallyMove};
+use store::{Claim, Entry, Position, Rule, TallyMove};
 
+pub(crate) use check::sender_key;
 pub(crate) use upstream::Upstreams;
 
-use crate::lots;
+use crate::{
+    lots::{self, LotOnRecord, Stage},
+    reports::Reports,
+};
 
 /// The receiving side of a manufacturer.
 pub(crate) struct Receiver {
     pub(crate) authority: Arc<Authority>,
-    pub(crate) identity_key: SoftwareKey,
     pub(crate) lot_keys: SecretDirectory,
     pub(crate) bundle: Arc<Bundle>,
-    pub(crate) stage: Stage,
+    pub(crate) stage: issuance::Stage,
     pub(crate) upstreams: Upstreams,
-}
-
-/// How far a lot came.
-enum OnRecord {
-    Accepting { at: Position, accepting: Box<LotAccepting> },
-    Received,
+    pub(crate) reports: Arc<Reports>,
 }
 
 impl Receiver {
@@ -48,11 +47,14 @@ impl Receiver {
     /// `UPSTREAM_UNKNOWN`, `UPSTREAM_UNREACHABLE`, every refusal of the sender, `TERMS_...`, `OFF_ROUTE`, `OFFER_MISMATCH`, what
     /// verifying the chain says, `REQUEST_ID_REUSED`.
     pub(crate) async fn receive(self: &Arc<Self>, act: Act, from: ManufacturerId, lot: LotId) -> Result<(), Refusal> {
-        let (at, accepting) = match self.on_record(&lot).await? {
-            Some(OnRecord::Received) => return Ok(()),
-            Some(OnRecord::Accepting { at, accepting }) => (at, *accepting),
+        let (at, accepting) = match self.on_record(&act, &from, &lot).await? {
+            Some(LotOnRecord { at, stage: Stage::Accepting(accepting) }) => (at, *accepting),
+            Some(LotOnRecord { stage: Stage::Received(_) | Stage::Closing(..) | Stage::Closed(..), .. }) => {
+                return Ok(());
+            }
             None => {
                 let papers = self.upstreams.offer(&from, &lot).await?;
+                self.fetch_manifest(&act, &from, &lot, &papers).await?;
                 let this = Arc::clone(self);
                 let (act, lot) = (act.clone(), lot.clone());
                 self.blocking(move || this.accept(&act, &from, &lot, &papers)).await?
@@ -65,6 +67,29 @@ impl Receiver {
         self.blocking(move || this.open(&act, at, &accepting, &answer)).await
     }
 
+    /// Keeps the manifest that the offer's facts name, before anything is made for the offer.
+    async fn fetch_manifest(
+        self: &Arc<Self>,
+        act: &Act,
+        from: &ManufacturerId,
+        lot: &LotId,
+        papers: &upstream::Offer,
+    ) -> Result<(), Refusal> {
+        let facts = wire::read_facts("facts", papers.facts.as_ref())?;
+        let Some(digest) = facts.manifest_digest else { return Ok(()) };
+        let this = Arc::clone(self);
+        if self.blocking(move || this.authority.manifest(&digest)).await?.is_some() {
+            return Ok(());
+        }
+        let octets = self.upstreams.manifest(from, lot).await?;
+        if Sha256::of(&octets) != digest {
+            return Err(Refusal::new("OFFER_MISMATCH", format!("the sender of lot {lot} has another manifest"))
+                .with("lot", lot));
+        }
+        let (this, act) = (Arc::clone(self), act.clone());
+        self.blocking(move || this.authority.keep_manifest(&act, &octets).map(|_| ())).await
+    }
+
     async fn blocking<T, F>(&self, work: F) -> Result<T, Refusal>
     where
         T: Send + 'static,
@@ -73,14 +98,37 @@ impl Receiver {
         self.authority.seams.workers.run(work).await
     }
 
-    async fn on_record(self: &Arc<Self>, lot: &LotId) -> Result<Option<OnRecord>, Refusal> {
+    /// How far the lot came; refused when the request, or the lot id, stands for something else here.
+    async fn on_record(
+        self: &Arc<Self>,
+        act: &Act,
+        from: &ManufacturerId,
+        lot: &LotId,
+    ) -> Result<Option<LotOnRecord>, Refusal> {
         let this = Arc::clone(self);
-        let key = keys::lot(lot.as_str());
-        self.blocking(move || {
-            let record = this.authority.store().get(&key).map_err(|e| refuse_store(&e))?;
-            record.map(|record| on_record(&record)).transpose()
-        })
-        .await
+        let (act, from, lot) = (act.clone(), from.clone(), lot.clone());
+        self.blocking(move || this.asked_before(&act, &from, &lot)).await
+    }
+
+    fn asked_before(&self, act: &Act, from: &ManufacturerId, lot: &LotId) -> Result<Option<LotOnRecord>, Refusal> {
+        let store = self.authority.store();
+        let asked = |on_record: &LotOnRecord| {
+            on_record.facts().is_some_and(|facts| facts.lot == lot.as_str() && facts.from == from.as_str())
+        };
+        if let Some(record) = act.request.map(|r| records::replayed(store, &act.caller, r)).transpose()?.flatten()
+            && !LotOnRecord::from_record(store, &record).is_ok_and(|before| asked(&before))
+        {
+            return Err(reused(act, "content"));
+        }
+        let Some(record) = store.get(&keys::lot(lot.as_str())).map_err(|e| refuse_store(&e))? else {
+            return Ok(None);
+        };
+        let on_record = LotOnRecord::from_record(store, &record)?;
+        if asked(&on_record) {
+            return Ok(Some(on_record));
+        }
+        let from = on_record.facts().map(|facts| facts.from.clone()).unwrap_or_default();
+        Err(Refusal::new("LOT_EXISTS", format!("lot {lot} came from {from}")).with("lot", lot))
     }
 
     /// Checks the offer, makes the lot key, and puts the acceptance on record. Nobody but us knows of it yet.
@@ -99,8 +147,8 @@ impl Receiver {
         self.lot_keys.write(&lots::key_file(&digest), &pkcs8).map_err(named(SecretError::reason))?;
 
         let statement = Statement::acceptance(key.public_key().spki(), &facts.consignment);
-        let signature = self.identity_key.sign(statement.to_be_signed()).map_err(named(issuance::KeyError::reason))?;
-        let acceptance = Acceptance { identity_key_digest: self.identity_key.public_key().sha256(), signature };
+        let signature = self.authority.sign_statement(&statement)?;
+        let acceptance = Acceptance { identity_key_digest: self.authority.identity_key().sha256(), signature };
         let mut upstream_request = [0; 16];
         self.authority.seams.entropy.fill(&mut upstream_request).map_err(named(issuance::EntropyRefusal::reason))?;
         let accepting = LotAccepting {
@@ -115,11 +163,13 @@ impl Receiver {
         unit.entry = Some(Entry::new("lots", lot.as_str()).map_err(named(store::EntryInvalid::reason))?);
         match commit_once(self.authority.store(), act, unit)? {
             Once::Committed(committed) => Ok((committed.position, accepting)),
-            outrun @ (Once::Before(_) | Once::Refused(_)) => {
+            // The same request, or another for this lot, was faster: what it put on record is as good.
+            Once::Before(_) | Once::Refused(_) => {
                 self.lot_keys.destroy(&lots::key_file(&digest)).map_err(named(SecretError::reason))?;
-                match outrun {
-                    Once::Refused(conflict) => Err(refuse_conflict(&conflict, lot.as_str())),
-                    Once::Before(_) | Once::Committed(_) => Err(reused(act, "content")),
+                match self.asked_before(act, from, lot)? {
+                    Some(LotOnRecord { at, stage: Stage::Accepting(accepting) }) => Ok((at, *accepting)),
+                    Some(_) | None => Err(Refusal::new("IN_PROGRESS", format!("lot {lot} is being received"))
+                        .retry_after(Duration::from_millis(50))),
                 }
             }
         }
@@ -163,20 +213,6 @@ impl Receiver {
                 Err(_) => Err(refuse_conflict(&conflict, lot.as_str())),
             },
         }
-    }
-}
-
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "every other fact is about something else, also one that is added later"
-)]
-fn on_record(record: &Record) -> Result<OnRecord, Refusal> {
-    match read(record)?.1 {
-        Fact::LotAccepting(accepting) => {
-            Ok(OnRecord::Accepting { at: record.position, accepting: Box::new(accepting) })
-        }
-        Fact::LotReceived(_) => Ok(OnRecord::Received),
-        _ => Err(Refusal::new("JOURNAL_DAMAGED", format!("the record at {} is no lot's", record.position))),
     }
 }
 

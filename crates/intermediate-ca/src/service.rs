@@ -1,6 +1,6 @@
 //! The intermediate-ca as a process: reads its files, opens its store, loads its lots, completes what a crash left, and serves.
 
-use std::{collections::BTreeMap, fs, sync::Arc};
+use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 
 use ::service::{
     Workers,
@@ -12,8 +12,12 @@ use ::service::{
 use api::{
     handoff::v1::handoff_service_server::HandoffServiceServer,
     issuance::v1::issuance_service_server::IssuanceServiceServer, lot::v1::lot_service_server::LotServiceServer,
+    manifest::v1::manifest_service_server::ManifestServiceServer,
 };
-use authority::{Authority, HandoffRpc, IssuanceRpc, Line, LineLimits, Seams, complete_open_intents};
+use authority::{
+    Authority, HandoffRpc, IssuanceRpc, Line, LineLimits, ManifestRpc, Seams, complete_open_intents,
+    release_expired_offers, tell_lots,
+};
 use issuance::{Entropy, Instance, SerialSource, SoftwareKey, Stage, SystemEntropy};
 use mfg::{Bundle, ManufacturerId, oid};
 use records::{init_store, open_store};
@@ -24,6 +28,7 @@ use crate::{
     config::Config,
     lots,
     receive::{Receiver, Upstreams},
+    reports,
     rpc::LotRpc,
 };
 
@@ -36,6 +41,7 @@ impl Service for IntermediateCa {
     const NAME: &'static str = "intermediate-ca";
 
     fn check(&self, config: &Config, directory: &ConfigDirectory) -> Result<(), StartError> {
+        instance(config)?;
         bundle(config, directory)?;
         load_key(directory, &config.custody.identity_key)?;
         Ok(())
@@ -51,33 +57,48 @@ impl Service for IntermediateCa {
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let store_directory = directory.path(&config.store.directory);
         let seams = Seams {
-            store: open_store(&store_directory, Self::NAME, config.manufacturer.as_str(), context.stop())?,
+            store: open_store(
+                &store_directory,
+                Self::NAME,
+                config.manufacturer.as_str(),
+                context.stop(),
+                context.metrics(),
+            )?,
             clock: Arc::clone(context.clock()),
             entropy: Arc::clone(&entropy),
             workers: Workers::Threads,
         };
-        let instance = Instance::of(config.signing.instance).map_err(|e| StartError::unusable("CONFIG_INVALID", e))?;
-        let serials = SerialSource::new(instance, entropy);
-        let authority = Arc::new(Authority::new(config.manufacturer.clone(), seams, serials));
+        let serials = SerialSource::new(instance(&config)?, entropy);
+        let identity_key = Arc::new(load_key(directory, &config.custody.identity_key)?);
+        let authority = Arc::new(Authority::new(config.manufacturer.clone(), identity_key, seams, serials));
+        let bundle = Arc::new(bundle(&config, directory)?);
+        authority.know(&bundle);
         let receiver = Arc::new(Receiver {
             authority: Arc::clone(&authority),
-            identity_key: load_key(directory, &config.custody.identity_key)?,
             lot_keys: SecretDirectory::create(&directory.path(&config.custody.lot_keys))?,
-            bundle: Arc::new(bundle(&config, directory)?),
+            bundle,
             stage: config.mode,
             upstreams: upstreams(&config, &context)?,
+            reports: Arc::default(),
         });
         let refused = |e: api::Refusal| StartError::refused(e.reason(), e);
         let lots = lots::load_all(&receiver).map_err(refused)?;
         let completed = complete_open_intents(&authority).map_err(refused)?;
+        release_expired_offers(&authority).map_err(refused)?;
         info!(lots, completed, "lots loaded, open intents completed");
 
+        reports::start(&receiver, Duration::from_secs(config.custody.report_every_seconds.max(1)));
         let (line, workers) =
             Line::start(&authority, line_limits(&config)).map_err(|e| StartError::refused("SETUP_FAILED", e))?;
         let limit = context.limits().message_bytes();
+        line.tell(context.metrics());
+        tell_lots(&authority, context.metrics());
         let mut routes = tonic::service::Routes::builder();
         routes
             .add_service(LotServiceServer::new(LotRpc(receiver)).max_decoding_message_size(limit))
+            .add_service(
+                ManifestServiceServer::new(ManifestRpc(Arc::clone(&authority))).max_decoding_message_size(limit),
+            )
             .add_service(HandoffServiceServer::new(HandoffRpc(Arc::clone(&authority))).max_decoding_message_size(limit))
             .add_service(
                 IssuanceServiceServer::new(IssuanceRpc::new(authority, line)).max_decoding_message_size(limit),
@@ -86,7 +107,6 @@ impl Service for IntermediateCa {
         Ok(Built {
             routes: routes.routes(),
             authorization: access::TABLE,
-            metrics: None,
             // The workers end when the last handle of the line is gone, with the routes.
             close: Box::new(|| {
                 Box::pin(async move {
@@ -96,6 +116,10 @@ impl Service for IntermediateCa {
             }),
         })
     }
+}
+
+fn instance(config: &Config) -> Result<Instance, StartError> {
+    Instance::of(config.signing.instance).map_err(|e| StartError::unusable("CONFIG_INVALID", e))
 }
 
 fn line_limits(config: &Config) -> LineLimits {
@@ -108,14 +132,14 @@ fn load_key(directory: &ConfigDirectory, file: &FilePath) -> Result<SoftwareKey,
     let path = directory.path(file);
     let octets = secret::read_key_file(&path)?;
     SoftwareKey::from_file(octets.expose())
-        .map_err(|e| StartError::unusable("KEY_FILE_MALFORMED", format!("{}: {e}", path.display())))
+        .map_err(|e| StartError::refused("KEY_FILE_MALFORMED", format!("{}: {e}", path.display())))
 }
 
 fn bundle(config: &Config, directory: &ConfigDirectory) -> Result<Bundle, StartError> {
     let path = directory.path(&config.custody.bundle);
     let json = fs::read(&path).map_err(|e| StartError::missing("FILE_MISSING", format!("{}: {e}", path.display())))?;
     let bundle =
-        Bundle::parse(&json).map_err(|e| StartError::unusable(e.reason(), format!("{}: {e}", path.display())))?;
+        Bundle::parse(&json).map_err(|e| StartError::refused(e.reason(), format!("{}: {e}", path.display())))?;
     let development = bundle.anchors.iter().any(oid::is_development_anchor);
     if development && config.mode == Stage::Production {
         return Err(StartError::refused("DEVELOPMENT_ANCHOR", format!("{} has a development anchor", path.display())));

@@ -17,7 +17,7 @@ fn journey(world: &World, issuer: &TestIssuer, leaf: &Certificate) -> mfg::Journ
     let identity_keys = (1..=world.hops)
         .map(|hop| IdentityKey { manufacturer: maker(hop), public_key: world.identities[hop].public_key().clone() })
         .collect();
-    let bundle = Bundle { anchors: anchors.to_vec(), identity_keys, programs: Vec::new() };
+    let bundle = Bundle { anchors: anchors.to_vec(), identity_keys, ..Bundle::default() };
     mfg::journey::read(&path, Some(&bundle)).unwrap()
 }
 

@@ -1,9 +1,9 @@
 //! The CSR gate: every refusal by name, and what passes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::{KeyPair as RsaPair, KeySize};
-use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
+mod requests;
+
+use aws_lc_rs::rsa::KeySize;
 use issuance::{AskedFor, KeyKind, KeyPolicy, SigningKey, SoftwareKey, gate, make_csr};
 use mfg::terms::DeviceKeyAlgorithm as D;
 use mfg::{DeviceId, LotId};
@@ -12,6 +12,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose,
 };
+use requests::{ECDSA_SHA384, EMPTY, RSA_SHA256, by_hand, rsa_key, rsa_request, rsa_spki, tlv};
 
 fn policy() -> KeyPolicy {
     KeyPolicy::of(&[D::P256, D::P384, D::Ed25519, D::Rsa2048])
@@ -41,28 +42,6 @@ fn asking(change: impl FnOnce(&mut CertificateParams)) -> Vec<u8> {
 fn named(common_name: &str) -> Vec<u8> {
     asking(|params| params.distinguished_name.push(DnType::CommonName, common_name))
 }
-
-fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let value = parts.concat();
-    let length = value.len();
-    let head = match length {
-        0..128 => vec![tag, length as u8],
-        128..256 => vec![tag, 0x81, length as u8],
-        _ => vec![tag, 0x82, (length >> 8) as u8, length as u8],
-    };
-    [head, value].concat()
-}
-
-/// A request from its parts, signed by whoever is given.
-fn by_hand(subject: &[u8], spki: &[u8], algorithm: &[u8], sign: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
-    let info = tlv(0x30, &[&[2, 1, 0], subject, spki, &[0xa0, 0]]);
-    let signature = sign(&info);
-    tlv(0x30, &[&info, algorithm, &tlv(3, &[&[0], &signature])])
-}
-
-const EMPTY: &[u8] = &[0x30, 0];
-const ECDSA_SHA384: &[u8] = b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x03";
-const RSA_SHA256: &[u8] = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00";
 
 #[test]
 fn every_allowed_kind_passes_and_gives_its_key() {
@@ -126,25 +105,6 @@ fn csr_key_not_allowed() {
 #[test]
 fn an_rsa_key_of_the_allowed_size_passes() {
     assert_eq!(judge(&rsa_request(KeySize::Rsa2048)), Ok(()));
-}
-
-fn rsa_request(size: KeySize) -> Vec<u8> {
-    let pair = RsaPair::generate(size).unwrap();
-    let spki = rsa_spki(pair.public_key().as_ref());
-    by_hand(EMPTY, &spki, RSA_SHA256, |info| {
-        let mut signature = vec![0; pair.public_modulus_len()];
-        pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), info, &mut signature).unwrap();
-        signature
-    })
-}
-
-fn rsa_spki(key: &[u8]) -> Vec<u8> {
-    tlv(0x30, &[b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00", &tlv(3, &[&[0], key])])
-}
-
-fn rsa_key(modulus: &[u8], exponent: &[u8]) -> pki::PublicKey {
-    let key = tlv(0x30, &[&tlv(2, &[&[0], modulus]), &tlv(2, &[exponent])]);
-    pki::PublicKey::parse(&rsa_spki(&key)).unwrap()
 }
 
 #[test]

@@ -1,13 +1,22 @@
-//! bundle.json: the trust anchors, the registered identity keys, and the programs of one verifier.
+//! bundle.json: the trust anchors, the registered identity keys, the programs of one verifier, and the state of manufacturers.
 //!
 //! `{"version":1,"anchors":[PEM],"identity_keys":[{"manufacturer","public_key": PEM}],`
-//! `"programs":[{"id","base_name","oid_arc"}]}`. Unknown fields are refused.
+//! `"programs":[{"id","base_name","oid_arc"}],"manufacturers":[{"id","state": "active"|"suspended",`
+//! `"services":{"trust_domain","cas":[PEM],"roles":[]},"retired_keys":[{"sha256","retired_at","why": "rotated"|"lost"}]}]}`.
+//! `manufacturers` and what stands in it besides id and state may be left out. Unknown fields are refused.
+
+mod listed;
 
 use pki::{Certificate, DnsName, ParseError, PublicKey, pem};
 use serde::{Deserialize, Serialize};
 
+pub use listed::{
+    BundleManufacturer, MAX_RETIRED_KEYS, MAX_ROLES, MAX_SERVICE_CAS, RetiredKey, Retirement, ServiceIdentity, State,
+};
+
 use crate::id::{ManufacturerId, ProgramId};
 use crate::oid::OidArc;
+use listed::ManufacturerDocument;
 
 /// The only version of the bundle.
 pub const VERSION: u32 = 1;
@@ -28,6 +37,8 @@ pub struct Bundle {
     pub identity_keys: Vec<IdentityKey>,
     /// Programs under these anchors. If any is listed, a chain of another program is refused.
     pub programs: Vec<BundleProgram>,
+    /// What the brand says about manufacturers. It changes nothing about chains: what was built is genuine.
+    pub manufacturers: Vec<BundleManufacturer>,
 }
 
 /// One registered identity key.
@@ -80,6 +91,9 @@ pub enum BundleRefusal {
         #[source]
         cause: ParseError,
     },
+    /// An entry of a manufacturer that does not read.
+    #[error("cannot read what the bundle says about {0}")]
+    Manufacturer(ManufacturerId),
     /// Two manufacturers with one key: an acceptance by one would prove the other's.
     #[error("{0} and another manufacturer have the same identity key")]
     KeyShared(ManufacturerId),
@@ -97,7 +111,7 @@ impl BundleRefusal {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::TooLong => "BUNDLE_TOO_LONG",
-            Self::Malformed(_) | Self::BaseName(_) => "BUNDLE_MALFORMED",
+            Self::Malformed(_) | Self::BaseName(_) | Self::Manufacturer(_) => "BUNDLE_MALFORMED",
             Self::Version(_) => "BUNDLE_VERSION_UNKNOWN",
             Self::Anchor { .. } => "BUNDLE_ANCHOR_INVALID",
             Self::IdentityKey { .. } => "BUNDLE_IDENTITY_KEY_INVALID",
@@ -114,6 +128,8 @@ struct Document {
     anchors: Vec<String>,
     identity_keys: Vec<KeyDocument>,
     programs: Vec<ProgramDocument>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    manufacturers: Vec<ManufacturerDocument>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -144,7 +160,8 @@ impl Bundle {
         if document.version != VERSION {
             return Err(BundleRefusal::Version(document.version));
         }
-        let lengths = [document.anchors.len(), document.identity_keys.len(), document.programs.len()];
+        let Document { anchors, identity_keys, programs, manufacturers, version: _ } = &document;
+        let lengths = [anchors.len(), identity_keys.len(), programs.len(), manufacturers.len()];
         if lengths.into_iter().any(|length| length > MAX_ENTRIES) {
             return Err(BundleRefusal::TooLong);
         }
@@ -161,6 +178,8 @@ impl Bundle {
             let base_name = DnsName::parse(&base_name).map_err(|_| BundleRefusal::BaseName(base_name))?;
             bundle.programs.push(BundleProgram { id, base_name, oid_arc });
         }
+        bundle.manufacturers =
+            document.manufacturers.into_iter().map(ManufacturerDocument::read).collect::<Result<_, _>>()?;
         bundle.check()?;
         Ok(bundle)
     }
@@ -175,6 +194,7 @@ impl Bundle {
             anchors: self.anchors.iter().map(|anchor| pem::encode(CERTIFICATE, anchor.der())).collect(),
             identity_keys: self.identity_keys.iter().map(KeyDocument::from).collect(),
             programs: self.programs.iter().map(ProgramDocument::from).collect(),
+            manufacturers: self.manufacturers.iter().map(ManufacturerDocument::from).collect(),
         };
         serde_json::to_string_pretty(&document).map_err(BundleRefusal::Malformed)
     }
@@ -200,6 +220,11 @@ impl Bundle {
         for program in other.programs {
             if !self.programs.contains(&program) {
                 self.programs.push(program);
+            }
+        }
+        for manufacturer in other.manufacturers {
+            if !self.manufacturers.contains(&manufacturer) {
+                self.manufacturers.push(manufacturer);
             }
         }
         self.check()?;

@@ -6,6 +6,7 @@ use pki::{PublicKey, Sha256};
 use crate::encode;
 use crate::handoff::{Acceptance, Consignment};
 use crate::id::{ManufacturerId, OrderId, ProgramId};
+use crate::tally::{Tally, TallyFields};
 
 /// The kinds of statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,6 +17,14 @@ pub enum StatementKind {
     OrderApproval,
     /// A receiver accepts a lot.
     Acceptance,
+    /// A sender offers a lot; for offers that travel as files.
+    Offer,
+    /// A receiver says where the units of its lot are.
+    TallyReport,
+    /// A sender's operator lets scrapped units come back.
+    Reinstatement,
+    /// A manufacturer replaces its identity key.
+    KeyRotation,
 }
 
 impl StatementKind {
@@ -24,8 +33,21 @@ impl StatementKind {
             Self::TermsApproval => b"countersign/terms-approval/v1\0",
             Self::OrderApproval => b"countersign/order-approval/v1\0",
             Self::Acceptance => b"countersign/acceptance/v1\0",
+            Self::Offer => b"countersign/offer/v1\0",
+            Self::TallyReport => b"countersign/tally-report/v1\0",
+            Self::Reinstatement => b"countersign/reinstatement/v1\0",
+            Self::KeyRotation => b"countersign/key-rotation/v1\0",
         }
     }
+}
+
+/// The end of a journal, as its owner shows it to others. A later one that is lower means that the journal was put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalHead {
+    /// Octets in the journal.
+    pub position: u64,
+    /// The hash chain's value there.
+    pub chain: Sha256,
 }
 
 /// The exact octets to be signed.
@@ -51,6 +73,10 @@ impl StatementRefusal {
             StatementKind::TermsApproval => "TERMS_APPROVAL_INVALID",
             StatementKind::OrderApproval => "ORDER_APPROVAL_INVALID",
             StatementKind::Acceptance => "ACCEPTANCE_INVALID",
+            StatementKind::Offer => "OFFER_SIGNATURE_INVALID",
+            StatementKind::TallyReport => "TALLY_REPORT_INVALID",
+            StatementKind::Reinstatement => "REINSTATEMENT_INVALID",
+            StatementKind::KeyRotation => "KEY_ROTATION_INVALID",
         }
     }
 }
@@ -95,6 +121,52 @@ impl Statement {
         Self::of(StatementKind::OrderApproval, &encode::sequence(&content))
     }
 
+    /// The sender offers `consignment` until `expires_at`, in seconds since 1970. `OfferStatement` of docs/handoff.asn1.
+    #[must_use]
+    pub fn offer(consignment: &Consignment, expires_at: u64) -> Self {
+        let mut content = Vec::with_capacity(256);
+        consignment.write(&mut content);
+        encode::integer(&mut content, expires_at);
+        Self::of(StatementKind::Offer, &encode::sequence(&content))
+    }
+
+    /// The receiver says where the units of a lot are. `TallyReportStatement` of docs/handoff.asn1.
+    #[must_use]
+    pub fn tally_report(lot: &Sha256, tally: &Tally, journal: &JournalHead, at: u64) -> Self {
+        let mut content = Vec::with_capacity(192);
+        encode::element(&mut content, encode::OCTET_STRING, lot.as_bytes());
+        let fields = TallyFields::from(*tally);
+        let TallyFields { received, provisioned, written, handed_over, reserved, scrapped, closed } = fields;
+        for count in [received, provisioned, written, handed_over, reserved, scrapped, closed, journal.position] {
+            encode::integer(&mut content, count);
+        }
+        encode::element(&mut content, encode::OCTET_STRING, journal.chain.as_bytes());
+        encode::integer(&mut content, at);
+        Self::of(StatementKind::TallyReport, &encode::sequence(&content))
+    }
+
+    /// The sender lets `units` scrapped units of a lot come back. `ordinal` counts the approvals of the lot from 1, so that none
+    /// is used twice. `ReinstatementStatement` of docs/handoff.asn1.
+    #[must_use]
+    pub fn reinstatement(lot: &Sha256, ordinal: u32, units: u32) -> Self {
+        let mut content = Vec::with_capacity(64);
+        encode::element(&mut content, encode::OCTET_STRING, lot.as_bytes());
+        encode::integer(&mut content, ordinal.into());
+        encode::integer(&mut content, units.into());
+        Self::of(StatementKind::Reinstatement, &encode::sequence(&content))
+    }
+
+    /// A manufacturer replaces its identity key: signed by the new key to prove that it is held, and by the former one to consent.
+    /// Both keys are named by the SHA-256 of their SubjectPublicKeyInfo. `KeyRotationStatement` of docs/handoff.asn1.
+    #[must_use]
+    pub fn key_rotation(manufacturer: &ManufacturerId, former: &Sha256, new: &Sha256) -> Self {
+        let mut content = Vec::with_capacity(112);
+        encode::text(&mut content, manufacturer.as_str());
+        encode::element(&mut content, encode::OCTET_STRING, former.as_bytes());
+        encode::element(&mut content, encode::OCTET_STRING, new.as_bytes());
+        Self::of(StatementKind::KeyRotation, &encode::sequence(&content))
+    }
+
     fn of(kind: StatementKind, der: &[u8]) -> Self {
         Self { kind, octets: [kind.domain(), der].concat() }
     }
@@ -114,7 +186,7 @@ impl Statement {
     /// Checks a signature by `key`, made with the algorithm that fits the key.
     ///
     /// # Errors
-    /// `ACCEPTANCE_INVALID`, `TERMS_APPROVAL_INVALID` or `ORDER_APPROVAL_INVALID`, by kind.
+    /// The kind's own: [`StatementRefusal::reason`].
     pub fn verify(&self, key: &PublicKey, signature: &[u8]) -> Result<(), StatementRefusal> {
         key.verify(key.default_signature_algorithm(), &self.octets, signature)
             .map_err(|_| StatementRefusal { kind: self.kind })

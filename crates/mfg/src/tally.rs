@@ -1,5 +1,6 @@
 //! The law of conservation, per lot: received = provisioned + handed over + reserved + scrapped + remaining (+ void
 //! once the lot is closed). What remains is never stored but derived, so a tally that breaks the law has no value.
+//! Of the provisioned units some are written, the others are in doubt.
 
 mod fields;
 
@@ -11,11 +12,13 @@ use crate::quantity::Quantity;
 
 /// What became of the units of one lot.
 ///
-/// Invariant: of a lot with a quantity, the four counts never sum to more than what was received.
+/// Invariant: of a lot with a quantity, the four counts never sum to more than what was received; of any lot, no more units are
+/// written than provisioned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tally {
     received: Quantity,
     provisioned: u64,
+    written: u64,
     handed_over: u64,
     reserved: u64,
     scrapped: u64,
@@ -46,14 +49,22 @@ pub enum Movement {
     Provision,
     /// That intent was voided, on record.
     UnProvision,
-    /// A blank unit is scrapped.
-    ScrapBlank,
-    /// A provisioned unit is scrapped.
+    /// The line confirmed what is on a device that was in doubt.
+    Write,
+    /// A written device gets another certificate and is in doubt again.
+    Rework,
+    /// Blank units are scrapped.
+    ScrapBlank(u32),
+    /// A provisioned unit that is in doubt is scrapped.
     ScrapProvisioned,
-    /// A scrapped blank unit comes back; the sender's operator approved.
-    ReinstateBlank,
-    /// A scrapped provisioned unit comes back; the sender's operator approved.
+    /// A written unit is scrapped.
+    ScrapWritten,
+    /// Scrapped blank units come back; the sender's operator approved.
+    ReinstateBlank(u32),
+    /// A scrapped unit with a certificate comes back, in doubt; the sender's operator approved.
     ReinstateProvisioned,
+    /// An approved change of the order says anew what the lot covers; creates nothing and spends nothing.
+    Restate(Quantity),
     /// The lot is closed; what remains is void.
     Close,
 }
@@ -86,16 +97,22 @@ pub enum Shortage {
     QuantitySpent,
     /// Fewer units are reserved than asked for.
     NotReserved,
-    /// No unit is provisioned.
+    /// No provisioned unit is in doubt.
     NotProvisioned,
-    /// No unit is scrapped.
+    /// No unit is written.
+    NotWritten,
+    /// Fewer units are scrapped than asked for.
     NotScrapped,
+    /// Units are in doubt; confirm, replace or scrap them before closing.
+    UnitsInDoubt,
     /// The lot is closed.
     LotClosed,
     /// The lot has a tally already.
     AlreadyOpen,
     /// Offers still hold units; hand them over or cancel them before closing.
     OffersOutstanding,
+    /// The lot would cover fewer units than were spent.
+    BelowSpent,
     /// A movement of no units.
     NoUnits,
     /// A count of an unlimited lot left 64 bits.
@@ -110,10 +127,14 @@ impl Shortage {
             Self::QuantitySpent => "QUANTITY_SPENT",
             Self::NotReserved => "NOT_RESERVED",
             Self::NotProvisioned => "NOT_PROVISIONED",
+            Self::NotWritten => "NOT_WRITTEN",
             Self::NotScrapped => "NOT_SCRAPPED",
+            Self::UnitsInDoubt => "UNITS_IN_DOUBT",
             Self::LotClosed => "LOT_CLOSED",
             Self::AlreadyOpen => "LOT_ALREADY_OPEN",
             Self::OffersOutstanding => "OFFERS_OUTSTANDING",
+            // Only an order is restated, and all that it spends is handed over.
+            Self::BelowSpent => "ORDER_BELOW_HANDED_OVER",
             Self::NoUnits => "NO_UNITS",
             Self::CountOverflow => "COUNT_OVERFLOW",
         }
@@ -125,11 +146,14 @@ impl fmt::Display for Shortage {
         out.write_str(match self {
             Self::QuantitySpent => "fewer units remain than asked for",
             Self::NotReserved => "fewer units are reserved than asked for",
-            Self::NotProvisioned => "no unit is provisioned",
-            Self::NotScrapped => "no unit is scrapped",
+            Self::NotProvisioned => "no provisioned unit is in doubt",
+            Self::NotWritten => "no unit is written",
+            Self::NotScrapped => "fewer units are scrapped than asked for",
+            Self::UnitsInDoubt => "units of the lot are in doubt",
             Self::LotClosed => "the lot is closed",
             Self::AlreadyOpen => "the lot is open already",
             Self::OffersOutstanding => "offers still hold units of the lot",
+            Self::BelowSpent => "more units are spent than the lot would cover",
             Self::NoUnits => "a movement needs at least one unit",
             Self::CountOverflow => "the count leaves 64 bits",
         })
@@ -148,7 +172,7 @@ impl Tally {
     /// The tally of a lot that was just received.
     #[must_use]
     pub fn open(received: Quantity) -> Self {
-        Self { received, provisioned: 0, handed_over: 0, reserved: 0, scrapped: 0, phase: Phase::Open }
+        Self { received, provisioned: 0, written: 0, handed_over: 0, reserved: 0, scrapped: 0, phase: Phase::Open }
     }
 
     /// The tally after `movement`; this one stays as it is.
@@ -174,25 +198,51 @@ impl Tally {
                 Spent(units).into_count(&mut next.handed_over)?;
             }
             Movement::Provision => next.spend(1)?.into_count(&mut next.provisioned)?,
-            Movement::UnProvision => take(&mut next.provisioned, 1, Shortage::NotProvisioned)?,
-            Movement::ScrapBlank => next.spend(1)?.into_count(&mut next.scrapped)?,
+            Movement::UnProvision => next.take_in_doubt()?,
+            Movement::Write => {
+                if next.in_doubt() == 0 {
+                    return Err(Shortage::NotProvisioned);
+                }
+                Spent(1).into_count(&mut next.written)?;
+            }
+            Movement::Rework => {
+                next.still_open()?;
+                take(&mut next.written, 1, Shortage::NotWritten)?;
+            }
+            Movement::ScrapBlank(units) => next.spend(units)?.into_count(&mut next.scrapped)?,
             Movement::ScrapProvisioned => {
-                take(&mut next.provisioned, 1, Shortage::NotProvisioned)?;
+                next.take_in_doubt()?;
                 Spent(1).into_count(&mut next.scrapped)?;
             }
-            Movement::ReinstateBlank => {
+            Movement::ScrapWritten => {
+                take(&mut next.written, 1, Shortage::NotWritten)?;
+                next.take_in_doubt()?;
+                Spent(1).into_count(&mut next.scrapped)?;
+            }
+            Movement::ReinstateBlank(units) => {
                 next.still_open()?;
-                take(&mut next.scrapped, 1, Shortage::NotScrapped)?;
+                take(&mut next.scrapped, at_least_one(units)?, Shortage::NotScrapped)?;
             }
             Movement::ReinstateProvisioned => {
                 next.still_open()?;
                 take(&mut next.scrapped, 1, Shortage::NotScrapped)?;
                 Spent(1).into_count(&mut next.provisioned)?;
             }
+            Movement::Restate(received) => {
+                next.still_open()?;
+                let spent = next.accounted().ok_or(Shortage::CountOverflow)?;
+                if received.units().is_some_and(|units| u64::from(units) < spent) {
+                    return Err(Shortage::BelowSpent);
+                }
+                next.received = received;
+            }
             Movement::Close => {
                 next.still_open()?;
                 if next.reserved > 0 {
                     return Err(Shortage::OffersOutstanding);
+                }
+                if next.in_doubt() > 0 {
+                    return Err(Shortage::UnitsInDoubt);
                 }
                 next.phase = Phase::Closed;
             }
@@ -205,6 +255,13 @@ impl Tally {
             Phase::Open => Ok(()),
             Phase::Closed => Err(Shortage::LotClosed),
         }
+    }
+
+    fn take_in_doubt(&mut self) -> Result<(), Shortage> {
+        if self.in_doubt() == 0 {
+            return Err(Shortage::NotProvisioned);
+        }
+        take(&mut self.provisioned, 1, Shortage::NotProvisioned)
     }
 
     /// Checks that `units` remain; the caller counts them somewhere, which is what takes them from the remaining.
@@ -259,6 +316,18 @@ impl Tally {
     #[must_use]
     pub fn provisioned(&self) -> u64 {
         self.provisioned
+    }
+
+    /// Of the provisioned units, those that the line confirmed.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Of the provisioned units, those that nobody has confirmed.
+    #[must_use]
+    pub fn in_doubt(&self) -> u64 {
+        self.provisioned.saturating_sub(self.written)
     }
 
     /// Units handed to the next manufacturer by a signed handoff.

@@ -13,9 +13,12 @@ fn movement() -> impl Strategy<Value = Movement> {
         Just(Movement::Reserve(u32::MAX)),
         Just(Movement::Provision),
         Just(Movement::UnProvision),
-        Just(Movement::ScrapBlank),
+        (0u32..20).prop_map(Movement::ScrapBlank),
+        Just(Movement::Write),
+        Just(Movement::Rework),
         Just(Movement::ScrapProvisioned),
-        Just(Movement::ReinstateBlank),
+        Just(Movement::ScrapWritten),
+        (0u32..20).prop_map(Movement::ReinstateBlank),
         Just(Movement::ReinstateProvisioned),
         Just(Movement::Close),
     ]
@@ -50,6 +53,7 @@ proptest! {
                 Err(refusal) => prop_assert_eq!(refusal.tally, tally),
             }
             prop_assert_eq!(counted(&tally) + units(tally.remaining()) + units(tally.void()), received);
+            prop_assert_eq!(tally.written() + tally.in_doubt(), tally.provisioned());
             prop_assert_eq!(Tally::try_from(TallyFields::from(tally)).unwrap(), tally);
         }
     }
@@ -69,13 +73,14 @@ proptest! {
 
     #[test]
     fn numbers_that_break_the_law_are_no_tally(
-        received in 0u64..20, provisioned: u64, handed_over in 0u64..10, reserved in 0u64..10,
+        received in 0u64..20, provisioned in 0u64..30, written in 0u64..30, handed_over in 0u64..10, reserved in 0u64..10,
         scrapped in 0u64..10, closed in 0u64..3,
     ) {
-        let fields = TallyFields { received, provisioned, handed_over, reserved, scrapped, closed };
+        let fields = TallyFields { received, provisioned, written, handed_over, reserved, scrapped, closed };
         if let Ok(tally) = Tally::try_from(fields) {
             prop_assert_eq!(TallyFields::from(tally), fields);
             prop_assert!(received == 0 || counted(&tally) <= received);
+            prop_assert!(written <= provisioned);
         }
     }
 }
@@ -84,30 +89,42 @@ proptest! {
 fn every_refusal_is_named() {
     let two = Tally::open(Quantity::of(2).unwrap());
     let full = two.apply(Movement::Reserve(2)).unwrap();
-    let closed = two.apply(Movement::Provision).unwrap().apply(Movement::Close).unwrap();
+    let in_doubt = two.apply(Movement::Provision).unwrap();
+    let written = in_doubt.apply(Movement::Write).unwrap();
+    let closed = written.apply(Movement::Close).unwrap();
     let endless =
-        TallyFields { received: 0, provisioned: u64::MAX, handed_over: 0, reserved: 0, scrapped: 0, closed: 0 };
+        TallyFields { received: 0, provisioned: u64::MAX, written: 0, handed_over: 0, reserved: 0, scrapped: 0, closed: 0 };
     let endless = Tally::try_from(endless).unwrap();
     let table = [
         (two, Movement::Reserve(3), "QUANTITY_SPENT"),
         (full, Movement::Provision, "QUANTITY_SPENT"),
-        (full, Movement::ScrapBlank, "QUANTITY_SPENT"),
+        (full, Movement::ScrapBlank(1), "QUANTITY_SPENT"),
         (two, Movement::Release(1), "NOT_RESERVED"),
         (full, Movement::HandOver(3), "NOT_RESERVED"),
         (two, Movement::UnProvision, "NOT_PROVISIONED"),
         (two, Movement::ScrapProvisioned, "NOT_PROVISIONED"),
-        (two, Movement::ReinstateBlank, "NOT_SCRAPPED"),
+        (two, Movement::Write, "NOT_PROVISIONED"),
+        (written, Movement::Write, "NOT_PROVISIONED"),
+        (written, Movement::UnProvision, "NOT_PROVISIONED"),
+        (written, Movement::ScrapProvisioned, "NOT_PROVISIONED"),
+        (in_doubt, Movement::ScrapWritten, "NOT_WRITTEN"),
+        (in_doubt, Movement::Rework, "NOT_WRITTEN"),
+        (in_doubt, Movement::Close, "UNITS_IN_DOUBT"),
+        (closed, Movement::Rework, "LOT_CLOSED"),
+        (two, Movement::ReinstateBlank(1), "NOT_SCRAPPED"),
         (two, Movement::ReinstateProvisioned, "NOT_SCRAPPED"),
         (two, Movement::Open(Quantity::Unlimited), "LOT_ALREADY_OPEN"),
         (two, Movement::Reserve(0), "NO_UNITS"),
+        (two, Movement::ScrapBlank(0), "NO_UNITS"),
+        (two, Movement::ScrapBlank(3), "QUANTITY_SPENT"),
         (two, Movement::Release(0), "NO_UNITS"),
         (full, Movement::HandOver(0), "NO_UNITS"),
         (full, Movement::Close, "OFFERS_OUTSTANDING"),
         (closed, Movement::Provision, "LOT_CLOSED"),
         (closed, Movement::Reserve(1), "LOT_CLOSED"),
         (closed, Movement::HandOver(1), "LOT_CLOSED"),
-        (closed, Movement::ScrapBlank, "LOT_CLOSED"),
-        (closed, Movement::ReinstateBlank, "LOT_CLOSED"),
+        (closed, Movement::ScrapBlank(1), "LOT_CLOSED"),
+        (closed, Movement::ReinstateBlank(1), "LOT_CLOSED"),
         (closed, Movement::ReinstateProvisioned, "LOT_CLOSED"),
         (closed, Movement::Close, "LOT_CLOSED"),
         (endless, Movement::Provision, "COUNT_OVERFLOW"),
@@ -118,14 +135,23 @@ fn every_refusal_is_named() {
 }
 
 #[test]
-fn what_remains_at_close_is_void_and_a_voided_intent_adds_to_it() {
+fn what_remains_at_close_is_void_and_a_written_unit_can_still_be_scrapped() {
     let tally = Tally::open(Quantity::of(5).unwrap()).apply(Movement::Provision).unwrap();
-    let closed = tally.apply(Movement::Close).unwrap();
+    let closed = tally.apply(Movement::Write).unwrap().apply(Movement::Close).unwrap();
     assert_eq!((closed.remaining(), closed.void()), (Remaining::Units(0), Remaining::Units(4)));
-    let voided = closed.apply(Movement::UnProvision).unwrap();
-    assert_eq!(voided.void(), Remaining::Units(5));
-    let scrapped = closed.apply(Movement::ScrapProvisioned).unwrap();
-    assert_eq!((scrapped.scrapped(), scrapped.provisioned()), (1, 0));
+    let scrapped = closed.apply(Movement::ScrapWritten).unwrap();
+    assert_eq!((scrapped.scrapped(), scrapped.provisioned(), scrapped.written()), (1, 0, 0));
+}
+
+#[test]
+fn a_rework_puts_a_written_unit_back_in_doubt_and_a_reinstated_one_too() {
+    let tally = Tally::open(Quantity::of(2).unwrap()).apply(Movement::Provision).unwrap();
+    let written = tally.apply(Movement::Write).unwrap();
+    assert_eq!((written.written(), written.in_doubt()), (1, 0));
+    let reworked = written.apply(Movement::Rework).unwrap();
+    assert_eq!((reworked.written(), reworked.in_doubt(), reworked.provisioned()), (0, 1, 1));
+    let back = reworked.apply(Movement::ScrapProvisioned).unwrap().apply(Movement::ReinstateProvisioned).unwrap();
+    assert_eq!((back.in_doubt(), back.scrapped(), back.remaining()), (1, 0, Remaining::Units(1)));
 }
 
 #[test]
@@ -134,4 +160,22 @@ fn the_two_halves_of_a_handoff() {
     let tally = tally.apply(Movement::Reserve(7)).unwrap().apply(Movement::Release(2)).unwrap();
     let tally = tally.apply(Movement::HandOver(5)).unwrap();
     assert_eq!((tally.reserved(), tally.handed_over(), tally.remaining()), (0, 5, Remaining::Units(5)));
+}
+
+#[test]
+fn a_restated_lot_covers_what_is_said_anew_and_never_less_than_was_spent() {
+    let of = |count| Quantity::of(count).unwrap();
+    let tally = Tally::open(of(10)).apply(Movement::Reserve(7)).unwrap().apply(Movement::HandOver(5)).unwrap();
+    for (received, remaining) in [(7, 0), (8, 1), (100, 93)] {
+        let restated = tally.apply(Movement::Restate(of(received))).unwrap();
+        assert_eq!((restated.received(), restated.remaining()), (of(received), Remaining::Units(remaining)));
+        assert_eq!((restated.handed_over(), restated.reserved()), (5, 2));
+    }
+    let refused = tally.apply(Movement::Restate(of(6))).unwrap_err();
+    assert_eq!((refused.reason(), refused.tally), ("ORDER_BELOW_HANDED_OVER", tally));
+    let unlimited = tally.apply(Movement::Restate(Quantity::Unlimited)).unwrap();
+    assert_eq!(unlimited.remaining(), Remaining::Unlimited);
+    assert_eq!(unlimited.apply(Movement::Restate(of(6))).unwrap_err().reason(), "ORDER_BELOW_HANDED_OVER");
+    let closed = tally.apply(Movement::Release(2)).unwrap().apply(Movement::Close).unwrap();
+    assert_eq!(closed.apply(Movement::Restate(of(100))).unwrap_err().reason(), "LOT_CLOSED");
 }

@@ -17,6 +17,12 @@ pub(crate) const TABLE: Table = &[
     own("/countersign.provisioning.v1.ProvisioningService/ProvisionStream", STATIONS),
     own("/countersign.provisioning.v1.ProvisioningService/ConfirmWritten", STATIONS),
     own("/countersign.provisioning.v1.ProvisioningService/GetUnit", &[Role::Station, Role::Operator, Role::Auditor]),
+    own("/countersign.provisioning.v1.ProvisioningService/ScrapUnit", &[Role::Station, Role::Operator]),
+    own(
+        "/countersign.provisioning.v1.ProvisioningService/ListInDoubt",
+        &[Role::Station, Role::Operator, Role::Auditor],
+    ),
+    own("/countersign.provisioning.v1.ProvisioningService/ListQuarantine", &[Role::Operator, Role::Auditor]),
     own(service::reflection::V1, &[Role::Operator, Role::Auditor]),
     own(service::reflection::V1ALPHA, &[Role::Operator, Role::Auditor]),
 ];

@@ -1,28 +1,32 @@
 //! The desk: what a station asks for becomes a request on record, a certificate from the signer, a unit on record, an answer.
 
+mod again;
 mod answer;
 mod confirm;
+mod doubt;
 mod request;
+mod scrap;
 
 use std::sync::Arc;
 
 use api::{
     Refusal, RequestId,
-    issuance::v1::DeviceRequest,
+    issuance::v1::{DeviceRequest, Occasion, issuance_service_client::IssuanceServiceClient},
     journal::v1::{UnitIssued, UnitRefused, record::Fact},
 };
 use bytes::Bytes;
 use pki::Sha256;
 use records::{Act, Caller, CommitQueue, keys, refuse_store};
-use service::{Clock, Workers};
-use store::{Claim, Key, Rule, Store};
+use service::{Clock, Workers, client::PeerChannel};
+use store::{Claim, Key, Position, Rule, Store};
+use tokio::sync::watch;
 use tonic::Code;
 
 use crate::{
     escrow::Escrow,
     lots::KnownLots,
     signer::Signer,
-    unit::{Stage, UnitOnRecord},
+    unit::{Issued, Stage, UnitOnRecord},
 };
 
 pub(crate) use request::{KeySource, UnitOrder};
@@ -38,7 +42,10 @@ pub(crate) struct Desk {
     pub(crate) workers: Workers,
     pub(crate) escrow: Arc<Escrow>,
     pub(crate) signer: Signer,
+    pub(crate) calls: IssuanceServiceClient<PeerChannel>,
     pub(crate) lots: KnownLots,
+    /// Told when something is on record that a destination waits for.
+    pub(crate) outbox: watch::Sender<()>,
 }
 
 impl Desk {
@@ -52,10 +59,17 @@ impl Desk {
     /// # Errors
     /// `REQUEST_ID_REUSED`, `DEVICE_ID_TAKEN`, every refusal of the signer, `UPSTREAM_UNREACHABLE`, what the store says.
     pub(crate) async fn provision(&self, order: UnitOrder) -> Result<api::provisioning::v1::Unit, Refusal> {
+        match order.occasion {
+            Occasion::Unspecified | Occasion::First => self.provision_first(order).await,
+            Occasion::Replacement | Occasion::Rework => self.provision_again(order).await,
+        }
+    }
+
+    async fn provision_first(&self, order: UnitOrder) -> Result<api::provisioning::v1::Unit, Refusal> {
         for _ in 0..MOST_ROLL_OVERS {
             let unit = self.requested(&order).await?;
             match &unit.stage {
-                Stage::Issued { .. } | Stage::Written { .. } => return self.answer(&unit).await,
+                Stage::Issued(_) => return self.answer(&unit).await,
                 Stage::Requested | Stage::Refused => {}
             }
             let lot = unit.requested.lot.clone();
@@ -77,6 +91,7 @@ impl Desk {
             lot: unit.requested.lot.clone(),
             device_id: unit.requested.device_id.clone(),
             csr,
+            occasion: unit.requested.occasion.cast_signed(),
         };
         match self.signer.issue(request).await {
             Ok(certificate) => {
@@ -106,12 +121,13 @@ impl Desk {
             generation,
             server_made_key: unit.requested.server_made_key,
         };
-        self.advance(order, unit, Fact::UnitIssued(issued)).await
+        let fact = Fact::UnitIssued(issued.clone());
+        self.advance(order, unit, fact, |at| Stage::Issued(Box::new(Issued::new(at.as_u64(), issued)))).await
     }
 
     async fn record_refused(&self, order: &UnitOrder, unit: &UnitOnRecord, why: &Refusal) -> Result<(), Refusal> {
         let refused = UnitRefused { requested_at: unit.requested_at, reason: why.reason().to_owned() };
-        self.advance(order, unit, Fact::UnitRefused(refused)).await?;
+        self.advance(order, unit, Fact::UnitRefused(refused), |_| Stage::Refused).await?;
         if unit.requested.server_made_key {
             self.destroy_key(&unit.requested.key_digest).await?;
         }
@@ -119,13 +135,21 @@ impl Desk {
     }
 
     /// Records the unit's next fact against the one that it was made from; somebody else's in between is read instead.
-    async fn advance(&self, order: &UnitOrder, unit: &UnitOnRecord, fact: Fact) -> Result<UnitOnRecord, Refusal> {
+    async fn advance(
+        &self,
+        order: &UnitOrder,
+        unit: &UnitOnRecord,
+        fact: Fact,
+        stage: impl FnOnce(Position) -> Stage,
+    ) -> Result<UnitOnRecord, Refusal> {
         let mut record = order.act.unit(fact);
         record.claims = vec![Claim { key: keys::unit(&unit.requested.device_id), rule: Rule::At(unit.at) }];
         record.claims.extend(request_key(&order.act).map(|key| Claim { key, rule: Rule::Any }));
-        // Committed or outrun: either way the newest record tells.
-        let _ = self.commits.commit(record).await?;
-        self.on_record(keys::unit(&unit.requested.device_id)).await?.ok_or_else(|| lost(&unit.requested.device_id))
+        if let Ok(committed) = self.commits.commit(record).await? {
+            return Ok(UnitOnRecord { at: committed.position, stage: stage(committed.position), ..unit.clone() });
+        }
+        // Outrun: the newest record tells.
+        self.newest(&unit.requested.device_id).await?.ok_or_else(|| lost(&unit.requested.device_id))
     }
 
     /// The unit that a key finds.
@@ -137,6 +161,24 @@ impl Desk {
                 None => Ok(None),
             })
             .await
+    }
+
+    /// A unit as it stands.
+    pub(crate) async fn newest(&self, device_id: &str) -> Result<Option<UnitOnRecord>, Refusal> {
+        let (store, key) = (Arc::clone(&self.store), keys::unit(device_id));
+        self.workers
+            .run(move || {
+                let Some(record) = store.get(&key).map_err(|e| refuse_store(&e))? else { return Ok(None) };
+                let unit = UnitOnRecord::from_record(store.as_ref(), &record)?;
+                unit.map(|unit| unit.restored(store.as_ref())).transpose()
+            })
+            .await
+    }
+
+    /// Whether something came of a unit since it was read.
+    async fn has_moved_on(&self, unit: &UnitOnRecord) -> Result<bool, Refusal> {
+        let now = self.newest(&unit.requested.device_id).await?;
+        Ok(now.is_some_and(|now| now.at != unit.at))
     }
 
     pub(crate) async fn destroy_key(&self, key_digest: &[u8]) -> Result<(), Refusal> {

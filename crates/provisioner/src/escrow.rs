@@ -20,9 +20,15 @@ impl Escrow {
     /// # Errors
     /// `KEY_FILE_MALFORMED` for another length.
     pub(crate) fn new(directory: SecretDirectory, wrapping_key: &[u8]) -> Result<Self, Refusal> {
-        let wrapping = RandomizedNonceKey::new(&AES_256_GCM, wrapping_key)
-            .map_err(|_| Refusal::new("KEY_FILE_MALFORMED", "the wrapping key has not 32 octets"))?;
-        Ok(Self { directory, wrapping })
+        Ok(Self { directory, wrapping: wrapping(wrapping_key)? })
+    }
+
+    /// Whether these octets are a wrapping key.
+    ///
+    /// # Errors
+    /// `KEY_FILE_MALFORMED` for another length.
+    pub(crate) fn check(wrapping_key: &[u8]) -> Result<(), Refusal> {
+        wrapping(wrapping_key).map(drop)
     }
 
     /// Keeps a key; durable when this returns.
@@ -67,6 +73,11 @@ impl Escrow {
     pub(crate) fn destroy(&self, key_digest: &Sha256) -> Result<(), Refusal> {
         self.directory.destroy(&file_name(key_digest)).map_err(named(SecretError::reason))
     }
+}
+
+fn wrapping(key: &[u8]) -> Result<RandomizedNonceKey, Refusal> {
+    RandomizedNonceKey::new(&AES_256_GCM, key)
+        .map_err(|_| Refusal::new("KEY_FILE_MALFORMED", "the wrapping key has not 32 octets"))
 }
 
 fn file_name(key_digest: &Sha256) -> String {

@@ -9,9 +9,13 @@ mod config;
 mod desk;
 mod escrow;
 mod lots;
+mod metrics;
+mod outbox;
 mod rpc;
 mod service;
 mod signer;
+#[cfg(test)]
+mod tests;
 mod unit;
 
 pub use config::Config;

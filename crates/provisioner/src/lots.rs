@@ -11,40 +11,59 @@ use api::{
     lot::v1::{ListLotsRequest, Lot, LotState, lot_service_client::LotServiceClient},
 };
 use bytes::Bytes;
+use mfg::LotId;
 use records::{Act, CommitQueue, keys, read, refuse_store};
+use service::client::PeerChannel;
 use store::{Claim, Rule, Store};
-use tonic::transport::Channel;
 
-/// Most lots that are considered; a manufacturer with more open lots names the lot in its requests.
-const MOST_LOTS: i32 = 1000;
+/// Lots in one answer of the signer.
+const PAGE: i32 = 1000;
+/// Most pages of lots that are read: closed lots stay listed.
+const MOST_PAGES: usize = 100;
 
 /// The signer's open lots as last seen, and every chain ever handed out.
 pub(crate) struct KnownLots {
-    client: LotServiceClient<Channel>,
+    client: LotServiceClient<PeerChannel>,
     store: Arc<dyn Store>,
     commits: CommitQueue,
+    /// The lots of this line in the order of use; empty: every open lot, by id.
+    queue: Vec<LotId>,
     chains: Mutex<BTreeMap<String, Vec<Bytes>>>,
     current: Mutex<Option<String>>,
 }
 
 impl KnownLots {
-    pub(crate) fn new(client: LotServiceClient<Channel>, store: Arc<dyn Store>, commits: CommitQueue) -> Self {
-        Self { client, store, commits, chains: Mutex::default(), current: Mutex::default() }
+    pub(crate) fn new(
+        client: LotServiceClient<PeerChannel>,
+        store: Arc<dyn Store>,
+        commits: CommitQueue,
+        queue: Vec<LotId>,
+    ) -> Self {
+        Self { client, store, commits, queue, chains: Mutex::default(), current: Mutex::default() }
     }
 
-    /// The lot that a request without one takes its unit from: the first open one, by id, that has units left.
+    /// The lot that a request without one takes its unit from: the first open one of the line's queue that has units left.
     ///
     /// # Errors
-    /// `UPSTREAM_UNREACHABLE`; `LOT_UNKNOWN` when no lot is open here.
+    /// `UPSTREAM_UNREACHABLE`; `QUANTITY_SPENT` when every open lot is spent; `LOT_UNKNOWN` when no lot is open here.
     pub(crate) async fn current(&self) -> Result<String, Refusal> {
         if let Some(lot) = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone() {
             return Ok(lot);
         }
-        let lots = self.list().await?;
-        let open = lots.into_iter().find(has_units).and_then(|lot| lot.facts).map(|facts| facts.lot);
-        let lot = open.ok_or_else(|| Refusal::new("LOT_UNKNOWN", "no lot with units left is open at the signer"))?;
+        let open = self.queued(self.open().await?);
+        let with_units = open.iter().find(|lot| has_units(lot)).and_then(|lot| lot.facts.as_ref());
+        let lot = match with_units {
+            Some(facts) => facts.lot.clone(),
+            None if open.is_empty() => return Err(Refusal::new("LOT_UNKNOWN", "no lot is open at the signer")),
+            None => return Err(Refusal::new("QUANTITY_SPENT", "no lot that is open at the signer has units left")),
+        };
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(lot.clone());
         Ok(lot)
+    }
+
+    /// Whether the current lot is known without asking the signer.
+    pub(crate) fn has_current(&self) -> bool {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Forgets the current lot after the signer said that it is spent or closed; the next request looks for another.
@@ -65,10 +84,30 @@ impl KnownLots {
         answer.into_inner().lot.ok_or_else(|| Refusal::new("INTERNAL", "the signer answered no lot"))
     }
 
-    async fn list(&self) -> Result<Vec<Lot>, Refusal> {
-        let request = ListLotsRequest { page_size: MOST_LOTS, page_token: String::new() };
-        let answer = self.client.clone().list_lots(request).await.map_err(|s| Refusal::from_status(&s))?;
-        Ok(answer.into_inner().lots)
+    /// Every lot that devices can come from, by id.
+    async fn open(&self) -> Result<Vec<Lot>, Refusal> {
+        let mut open = Vec::new();
+        let mut page_token = String::new();
+        for _ in 0..MOST_PAGES {
+            let request = ListLotsRequest { page_size: PAGE, page_token };
+            let answer = self.client.clone().list_lots(request).await.map_err(|s| Refusal::from_status(&s))?;
+            let page = answer.into_inner();
+            open.extend(page.lots.into_iter().filter(issues));
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        Ok(open)
+    }
+
+    /// Those of the line's queue, in its order.
+    fn queued(&self, open: Vec<Lot>) -> Vec<Lot> {
+        if self.queue.is_empty() {
+            return open;
+        }
+        let is = |lot: &Lot, id: &LotId| lot.facts.as_ref().is_some_and(|facts| facts.lot == id.as_str());
+        self.queue.iter().filter_map(|id| open.iter().find(|lot| is(lot, id)).cloned()).collect()
     }
 
     /// Puts a lot's chain on record the first time it is seen, so that retries are answered without the signer.
@@ -106,8 +145,11 @@ impl KnownLots {
     }
 }
 
+/// Whether devices can come from a lot, were there units left.
+fn issues(lot: &Lot) -> bool {
+    lot.state() == LotState::Open && lot.issues_devices && lot.tally.as_ref().is_some_and(|t| !t.closed)
+}
+
 fn has_units(lot: &Lot) -> bool {
-    lot.state() == LotState::Open
-        && lot.issues_devices
-        && lot.tally.as_ref().is_some_and(|t| !t.closed && t.remaining != Some(0))
+    lot.tally.as_ref().is_some_and(|t| t.remaining != Some(0))
 }

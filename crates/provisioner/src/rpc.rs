@@ -4,41 +4,103 @@ use std::{pin::Pin, sync::Arc};
 
 use api::{
     Refusal, RequestId,
+    issuance::v1::{DeviceRequest, Occasion, ValidateDeviceRequest},
     provisioning::v1::{self as wire, provisioning_service_server::ProvisioningService},
 };
-use issuance::KeyKind;
-use mfg::DeviceId;
-use records::{Caller, named, wire as convert};
-use service::PeerIdentity;
+use issuance::{KeyKind, SoftwareKey, make_csr};
+use mfg::{DeviceId, LotId};
+use records::{Caller, named, page, wire as convert};
+use service::{PeerIdentity, trace};
+use store::Position;
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::desk::{Desk, KeySource, UnitOrder};
+use crate::{
+    desk::{Desk, KeySource, UnitOrder},
+    metrics::UnitCounts,
+};
 
 /// Most requests of one station that are worked on at once; the stream is read no further until one is answered.
 const STREAM_WINDOW: usize = 256;
+/// What the spans of a stream's requests are called.
+const PROVISION_STREAM: &str = "/countersign.provisioning.v1.ProvisioningService/ProvisionStream";
 const SECONDS_A_DAY: i64 = 86_400;
 
 /// The service over one desk.
 #[derive(Clone)]
-pub(crate) struct ProvisioningRpc(pub(crate) Arc<Desk>);
+pub(crate) struct ProvisioningRpc {
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) counts: UnitCounts,
+}
 
 impl ProvisioningRpc {
+    /// Provisions one unit, and counts it.
     async fn unit(&self, caller: Caller, request: Option<wire::UnitRequest>) -> Result<wire::Unit, Refusal> {
+        let outcome = self.provisioned(caller, request).await;
+        self.counts.count(&outcome);
+        outcome
+    }
+
+    async fn provisioned(&self, caller: Caller, request: Option<wire::UnitRequest>) -> Result<wire::Unit, Refusal> {
         let request = request.ok_or_else(|| Refusal::malformed("request", "is missing"))?;
         let id = RequestId::parse(&request.request_id)?;
+        let occasion = occasion(request.occasion)?;
+        let lot = request.lot.map(|lot| LotId::parse(&lot).map_err(named(mfg::IdRefusal::reason))).transpose()?;
         let order = UnitOrder {
-            act: self.0.act(caller, id),
+            act: self.desk.act(caller, id),
             device_id: DeviceId::parse(&request.device_id).map_err(named(mfg::IdRefusal::reason))?,
-            lot: request.lot,
+            lot: lot.map(|lot| lot.to_string()),
             key: key_source(request.key)?,
+            occasion,
         };
         // In a task of its own: a station that goes away cannot stop halfway what is on record.
-        let desk = Arc::clone(&self.0);
-        tokio::spawn(async move { desk.provision(order).await })
+        let desk = Arc::clone(&self.desk);
+        tokio::spawn(trace::carried(async move { desk.provision(order).await }))
             .await
             .unwrap_or_else(|_| Err(Refusal::new("SHUTTING_DOWN", "the service ended before the unit was provisioned")))
+    }
+}
+
+impl ProvisioningRpc {
+    /// Judges a request here and at the signer; nothing is made, recorded or spent.
+    async fn validate(&self, request: Option<wire::UnitRequest>) -> Result<wire::Unit, Refusal> {
+        let request = request.ok_or_else(|| Refusal::malformed("request", "is missing"))?;
+        RequestId::parse(&request.request_id)?;
+        let occasion = occasion(request.occasion)?;
+        let device_id = DeviceId::parse(&request.device_id).map_err(named(mfg::IdRefusal::reason))?;
+        let csr = match key_source(request.key)? {
+            KeySource::Device(csr) => csr,
+            // A key that is thrown away stands for the one that would be made.
+            KeySource::Server(kind) => {
+                let key = SoftwareKey::generate(kind).map_err(named(issuance::KeyError::reason))?;
+                make_csr(&key, device_id.as_str()).map_err(named(issuance::KeyError::reason))?.into()
+            }
+        };
+        let lot = match (request.lot, occasion) {
+            (Some(lot), _) => lot,
+            (None, Occasion::Unspecified | Occasion::First) => self.desk.lots.current().await?,
+            (None, Occasion::Replacement | Occasion::Rework) => self.desk.unit(&device_id).await?.requested.lot,
+        };
+        let request = DeviceRequest {
+            request_id: request.request_id,
+            lot: lot.clone(),
+            device_id: device_id.to_string(),
+            csr,
+            occasion: occasion.into(),
+        };
+        let asked = ValidateDeviceRequest { request: Some(request) };
+        self.desk.calls.clone().validate_device(asked).await.map_err(|s| Refusal::from_status(&s))?;
+        Ok(wire::Unit { device_id: device_id.to_string(), lot, ..wire::Unit::default() })
+    }
+}
+
+/// A first certificate is the unmarked case.
+fn occasion(number: i32) -> Result<Occasion, Refusal> {
+    match Occasion::try_from(number) {
+        Ok(Occasion::Unspecified) => Ok(Occasion::First),
+        Ok(occasion) => Ok(occasion),
+        Err(_) => Err(Refusal::malformed("occasion", format!("{number} is no occasion"))),
     }
 }
 
@@ -46,10 +108,15 @@ fn key_source(key: Option<wire::unit_request::Key>) -> Result<KeySource, Refusal
     match key {
         None => Err(Refusal::malformed("key", "neither csr nor server_made_key is set")),
         Some(wire::unit_request::Key::Csr(csr)) => Ok(KeySource::Device(csr)),
-        Some(wire::unit_request::Key::ServerMadeKey(asked)) => match asked.algorithm() {
-            wire::KeyAlgorithm::Unspecified | wire::KeyAlgorithm::P256 => Ok(KeySource::Server(KeyKind::P256)),
-            wire::KeyAlgorithm::P384 => Ok(KeySource::Server(KeyKind::P384)),
-            wire::KeyAlgorithm::Ed25519 => Ok(KeySource::Server(KeyKind::Ed25519)),
+        // A number that this version does not know is another key than it would make.
+        Some(wire::unit_request::Key::ServerMadeKey(asked)) => match wire::KeyAlgorithm::try_from(asked.algorithm) {
+            Ok(wire::KeyAlgorithm::Unspecified | wire::KeyAlgorithm::P256) => Ok(KeySource::Server(KeyKind::P256)),
+            Ok(wire::KeyAlgorithm::P384) => Ok(KeySource::Server(KeyKind::P384)),
+            Ok(wire::KeyAlgorithm::Ed25519) => Ok(KeySource::Server(KeyKind::Ed25519)),
+            Err(_) => {
+                let what = format!("{} is no kind of key that is made here", asked.algorithm);
+                Err(Refusal::malformed("key.server_made_key.algorithm", what))
+            }
         },
     }
 }
@@ -63,12 +130,12 @@ impl ProvisioningService for ProvisioningRpc {
         let caller = Caller::of(&request)?;
         let ends = PeerIdentity::of(&request).map(|peer| peer.not_after().as_secs()).unwrap_or_default();
         let message = request.into_inner();
-        let now = self.0.clock.now().as_secs();
+        let now = self.desk.clock.now().as_secs();
         let lot = match message.lot {
             Some(lot) => lot,
-            None => self.0.lots.current().await?,
+            None => self.desk.lots.current().await?,
         };
-        let seen = self.0.lots.lot(&lot).await?;
+        let seen = self.desk.lots.lot(&lot).await?;
         let station_ms = message
             .station_time
             .map(|t| t.seconds.saturating_mul(1000).saturating_add(i64::from(t.nanos) / 1_000_000))
@@ -87,7 +154,11 @@ impl ProvisioningService for ProvisioningRpc {
         request: Request<wire::ProvisionRequest>,
     ) -> Result<Response<wire::ProvisionResponse>, Status> {
         let caller = Caller::of(&request)?;
-        let unit = self.unit(caller, request.into_inner().request).await?;
+        let message = request.into_inner();
+        let unit = match message.validate_only {
+            true => self.validate(message.request).await?,
+            false => self.unit(caller, message.request).await?,
+        };
         Ok(Response::new(wire::ProvisionResponse { unit: Some(unit) }))
     }
 
@@ -101,21 +172,24 @@ impl ProvisioningService for ProvisioningRpc {
         let mut requests = request.into_inner();
         let (results, answers) = mpsc::channel(STREAM_WINDOW);
         let service = self.clone();
-        tokio::spawn(async move {
+        tokio::spawn(trace::carried(async move {
             while let Some(Ok(item)) = requests.next().await {
                 // Room for the answer first: who does not read answers is not read either.
                 let Ok(room) = results.clone().reserve_owned().await else { break };
                 let (service, caller) = (service.clone(), caller.clone());
+                let span = trace::serving(PROVISION_STREAM, &item.traceparent);
                 tokio::spawn(async move {
                     let request_id = item.request.as_ref().map(|r| r.request_id.clone()).unwrap_or_default();
-                    let result = match service.unit(caller, item.request).await {
+                    let outcome = span.around(service.unit(caller, item.request)).await;
+                    span.end(outcome.as_ref().err().map(Refusal::reason));
+                    let result = match outcome {
                         Ok(unit) => wire::provision_stream_response::Result::Unit(unit),
                         Err(refusal) => wire::provision_stream_response::Result::Refusal(refusal.to_wire()),
                     };
                     room.send(Ok(wire::ProvisionStreamResponse { request_id, result: Some(result) }));
                 });
             }
-        });
+        }));
         Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
     }
 
@@ -125,10 +199,10 @@ impl ProvisioningService for ProvisioningRpc {
     ) -> Result<Response<wire::ConfirmWrittenResponse>, Status> {
         let caller = Caller::of(&request)?;
         let message = request.into_inner();
-        let act = self.0.act(caller, RequestId::parse(&message.request_id)?);
+        let act = self.desk.act(caller, RequestId::parse(&message.request_id)?);
         let device_id = DeviceId::parse(&message.device_id).map_err(named(mfg::IdRefusal::reason))?;
         let certificate = convert::read_digest("certificate_sha256", &message.certificate_sha256)?;
-        let desk = Arc::clone(&self.0);
+        let desk = Arc::clone(&self.desk);
         let unit = tokio::spawn(async move { desk.confirm(act, &device_id, certificate).await }).await.unwrap_or_else(
             |_| Err(Refusal::new("SHUTTING_DOWN", "the service ended before the unit was confirmed")),
         )?;
@@ -140,7 +214,48 @@ impl ProvisioningService for ProvisioningRpc {
         request: Request<wire::GetUnitRequest>,
     ) -> Result<Response<wire::GetUnitResponse>, Status> {
         let device_id = DeviceId::parse(&request.into_inner().device_id).map_err(named(mfg::IdRefusal::reason))?;
-        let unit = self.0.unit(&device_id).await?;
-        Ok(Response::new(wire::GetUnitResponse { unit: Some(self.0.without_key(&unit)?) }))
+        let unit = self.desk.unit(&device_id).await?;
+        Ok(Response::new(wire::GetUnitResponse { unit: Some(self.desk.without_key(&unit)?) }))
+    }
+
+    async fn scrap_unit(
+        &self,
+        request: Request<wire::ScrapUnitRequest>,
+    ) -> Result<Response<wire::ScrapUnitResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let message = request.into_inner();
+        let act = self.desk.act(caller, RequestId::parse(&message.request_id)?);
+        let device_id = DeviceId::parse(&message.device_id).map_err(named(mfg::IdRefusal::reason))?;
+        let desk = Arc::clone(&self.desk);
+        let unit = tokio::spawn(trace::carried(async move { desk.scrap(act, &device_id, &message.why).await }))
+            .await
+            .unwrap_or_else(|_| {
+            Err(Refusal::new("SHUTTING_DOWN", "the service ended before the unit was scrapped"))
+        })?;
+        Ok(Response::new(wire::ScrapUnitResponse { unit: Some(unit) }))
+    }
+
+    async fn list_in_doubt(
+        &self,
+        request: Request<wire::ListInDoubtRequest>,
+    ) -> Result<Response<wire::ListInDoubtResponse>, Status> {
+        let message = request.into_inner();
+        let page = page::Page::read("in-doubt", message.page_size, &message.page_token)?;
+        let from = page.after().map_or(Ok(0), str::parse);
+        let from = from.map_err(|_| Refusal::malformed("page_token", "is no position"))?;
+        let (units, next) = self.desk.in_doubt(Position::from_u64(from), page.limit()).await?;
+        let next = next.map(|at| at.as_u64().to_string());
+        Ok(Response::new(wire::ListInDoubtResponse { units, next_page_token: page::token("in-doubt", next) }))
+    }
+
+    async fn list_quarantine(
+        &self,
+        request: Request<wire::ListQuarantineRequest>,
+    ) -> Result<Response<wire::ListQuarantineResponse>, Status> {
+        let message = request.into_inner();
+        let page = page::Page::read("quarantine", message.page_size, &message.page_token)?;
+        let (deliveries, next) = self.desk.quarantine(page.after().map(str::to_owned), page.limit()).await?;
+        let next_page_token = page::token("quarantine", next);
+        Ok(Response::new(wire::ListQuarantineResponse { deliveries, next_page_token }))
     }
 }

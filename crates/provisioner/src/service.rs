@@ -11,13 +11,23 @@ use ::service::{
     tls::ExpectedPeer,
 };
 use api::{
+    hub::v1::registration_service_client::RegistrationServiceClient,
     issuance::v1::issuance_service_client::IssuanceServiceClient, lot::v1::lot_service_client::LotServiceClient,
     provisioning::v1::provisioning_service_server::ProvisioningServiceServer,
 };
 use records::{CommitQueue, init_store, open_store};
+use tokio::sync::watch;
 
 use crate::{
-    access, config::Config, desk::Desk, escrow::Escrow, lots::KnownLots, rpc::ProvisioningRpc, signer::Signer,
+    access,
+    config::Config,
+    desk::Desk,
+    escrow::Escrow,
+    lots::KnownLots,
+    metrics::{UnitCounts, tell_outboxes},
+    outbox::{Outbox, ToHub, ToSigner, Tools},
+    rpc::ProvisioningRpc,
+    signer::Signer,
 };
 
 /// The provisioner service.
@@ -29,8 +39,9 @@ impl Service for Provisioner {
     const NAME: &'static str = "provisioner";
 
     fn check(&self, config: &Config, directory: &ConfigDirectory) -> Result<(), StartError> {
-        secret::read_key_file(&directory.path(&config.escrow.wrapping_key))?;
-        Ok(())
+        let path = directory.path(&config.escrow.wrapping_key);
+        Escrow::check(secret::read_key_file(&path)?.expose())
+            .map_err(|e| StartError::refused(e.reason(), format!("{}: {e}", path.display())))
     }
 
     fn init_store(&self, config: &Config, directory: &ConfigDirectory) -> Result<(), StartError> {
@@ -41,13 +52,14 @@ impl Service for Provisioner {
     async fn build(&self, config: Config, context: Context) -> Result<Built, StartError> {
         let directory = context.directory();
         let store_directory = directory.path(&config.store.directory);
-        let store = open_store(&store_directory, Self::NAME, config.manufacturer.as_str(), context.stop())?;
+        let store =
+            open_store(&store_directory, Self::NAME, config.manufacturer.as_str(), context.stop(), context.metrics())?;
         let (commits, committing) =
             CommitQueue::start(Arc::clone(&store)).map_err(|e| StartError::refused("SETUP_FAILED", e))?;
         let wrapping = secret::read_key_file(&directory.path(&config.escrow.wrapping_key))?;
         let escrow =
             Escrow::new(SecretDirectory::create(&directory.path(&config.escrow.directory))?, wrapping.expose())
-                .map_err(|e| StartError::unusable(e.reason(), e))?;
+                .map_err(|e| StartError::refused(e.reason(), e))?;
 
         let manufacturer: Manufacturer = config
             .manufacturer
@@ -58,24 +70,56 @@ impl Service for Provisioner {
             context.connect(&config.signer.address, ExpectedPeer { manufacturer, role: Role::IntermediateCa })?;
         let patience = context.limits().request_timeout();
         let limit = context.limits().message_bytes();
-        let desk = Desk {
-            lots: KnownLots::new(LotServiceClient::new(channel.clone()), Arc::clone(&store), commits.clone()),
+        commits.tell(context.metrics());
+        let calls = IssuanceServiceClient::new(channel.clone()).max_decoding_message_size(limit);
+        let outbox = watch::Sender::default();
+        let tools = Tools {
+            store: Arc::clone(&store),
+            commits: commits.clone(),
+            clock: Arc::clone(context.clock()),
+            workers: Workers::Threads,
+            manufacturer: config.manufacturer.to_string(),
+            news: outbox.subscribe(),
+        };
+        let hub_tools = tools.clone();
+        let to_signer = Outbox::open(tools, ToSigner(calls.clone())).map_err(|e| StartError::refused(e.reason(), e))?;
+        let desk = Arc::new(Desk {
+            lots: KnownLots::new(
+                LotServiceClient::new(channel.clone()),
+                Arc::clone(&store),
+                commits.clone(),
+                config.line.lots.clone(),
+            ),
             signer: Signer::start(IssuanceServiceClient::new(channel).max_decoding_message_size(limit), patience),
             store,
             commits,
             clock: Arc::clone(context.clock()),
             workers: Workers::Threads,
             escrow: Arc::new(escrow),
-        };
+            calls,
+            outbox,
+        });
+        let mut places = vec![to_signer.place()];
+        tokio::spawn(to_signer.run(Arc::downgrade(&desk)));
+        if let Some(hub) = &config.hub {
+            let expected = ExpectedPeer { manufacturer: hub.manufacturer.clone(), role: Role::Hub };
+            let to_hub = ToHub {
+                client: RegistrationServiceClient::new(context.connect(&hub.address, expected)?),
+                clock: Arc::clone(context.clock()),
+                manufacturer: config.manufacturer.to_string(),
+            };
+            let to_hub = Outbox::open(hub_tools, to_hub).map_err(|e| StartError::refused(e.reason(), e))?;
+            places.push(to_hub.place());
+            tokio::spawn(to_hub.run(Arc::downgrade(&desk)));
+        }
+        tell_outboxes(context.metrics(), &desk.store, places);
+        let rpc = ProvisioningRpc { desk, counts: UnitCounts::register(context.metrics()) };
         let mut routes = tonic::service::Routes::builder();
-        routes.add_service(
-            ProvisioningServiceServer::new(ProvisioningRpc(Arc::new(desk))).max_decoding_message_size(limit),
-        );
+        routes.add_service(ProvisioningServiceServer::new(rpc).max_decoding_message_size(limit));
         ::service::reflection::add(&mut routes, api::FILE_DESCRIPTOR_SET)?;
         Ok(Built {
             routes: routes.routes(),
             authorization: access::TABLE,
-            metrics: None,
             // The committing thread ends when the last handle of the desk is gone, with the routes.
             close: Box::new(|| {
                 Box::pin(async move {

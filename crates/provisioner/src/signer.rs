@@ -13,9 +13,9 @@ use api::{
         issue_devices_response,
     },
 };
+use service::{client::PeerChannel, trace};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 use tracing::warn;
 
 /// Requests that may be on their way at once; a caller beyond that waits.
@@ -23,19 +23,29 @@ const WINDOW: usize = 1024;
 /// The pause before a broken stream is opened again.
 const RECONNECT: Duration = Duration::from_millis(200);
 
+/// What the spans of requests on the stream are called.
+const ISSUE_DEVICES: &str = "/countersign.issuance.v1.IssuanceService/IssueDevices";
+
 type Answer = Result<DeviceCertificate, Refusal>;
+/// A request on its way, with the span that it is sent under.
+struct Asked {
+    request: DeviceRequest,
+    traceparent: String,
+    answer: oneshot::Sender<Answer>,
+}
+
 type Waiting = Arc<Mutex<HashMap<String, Vec<oneshot::Sender<Answer>>>>>;
 
 /// The signer as the desk sees it.
 #[derive(Clone)]
 pub(crate) struct Signer {
-    requests: mpsc::Sender<(DeviceRequest, oneshot::Sender<Answer>)>,
+    requests: mpsc::Sender<Asked>,
     patience: Duration,
 }
 
 impl Signer {
     /// Starts the task that keeps the stream open. It ends when every clone is dropped.
-    pub(crate) fn start(client: IssuanceServiceClient<Channel>, patience: Duration) -> Self {
+    pub(crate) fn start(client: IssuanceServiceClient<PeerChannel>, patience: Duration) -> Self {
         let (requests, queue) = mpsc::channel(WINDOW);
         tokio::spawn(keep_open(client, queue));
         Self { requests, patience }
@@ -51,29 +61,29 @@ impl Signer {
             Refusal::new("UPSTREAM_UNREACHABLE", format!("the signer {why}")).retry_after(Duration::from_secs(1))
         };
         let (answer, outcome) = oneshot::channel();
+        let span = trace::calling(ISSUE_DEVICES);
+        let asked = Asked { request, traceparent: span.traceparent(), answer };
         let asked = async {
-            self.requests.send((request, answer)).await.map_err(|_| unreachable("is gone"))?;
+            self.requests.send(asked).await.map_err(|_| unreachable("is gone"))?;
             outcome.await.map_err(|_| unreachable("did not answer before the stream broke"))
         };
-        match tokio::time::timeout(self.patience, asked).await {
-            Ok(outcome) => outcome?,
+        let answer = match tokio::time::timeout(self.patience, asked).await {
+            Ok(outcome) => outcome.flatten(),
             Err(_) => Err(unreachable("did not answer in time")),
-        }
+        };
+        span.end(answer.as_ref().err().map(Refusal::reason));
+        answer
     }
 }
 
-async fn keep_open(
-    mut client: IssuanceServiceClient<Channel>,
-    mut queue: mpsc::Receiver<(DeviceRequest, oneshot::Sender<Answer>)>,
-) {
+async fn keep_open(mut client: IssuanceServiceClient<PeerChannel>, mut queue: mpsc::Receiver<Asked>) {
     loop {
         // Nothing is opened before somebody needs it.
         let Some(first) = queue.recv().await else { return };
         let waiting = Waiting::default();
         let (sender, receiver) = mpsc::channel(WINDOW);
-        let (request, answer) = first;
-        enter(&waiting, &request, answer);
-        if sender.try_send(IssueDevicesRequest { request: Some(request) }).is_err() {
+        let first = enter(&waiting, first);
+        if sender.try_send(first).is_err() {
             continue;
         }
         match client.issue_devices(ReceiverStream::new(receiver)).await {
@@ -94,19 +104,27 @@ async fn keep_open(
 
 /// Moves requests and answers until the stream breaks (false) or nobody asks any more (true).
 async fn pump(
-    queue: &mut mpsc::Receiver<(DeviceRequest, oneshot::Sender<Answer>)>,
+    queue: &mut mpsc::Receiver<Asked>,
     waiting: &Waiting,
     sender: &mpsc::Sender<IssueDevicesRequest>,
     mut answers: tonic::Streaming<api::issuance::v1::IssueDevicesResponse>,
 ) -> bool {
     loop {
+        // A signer whose answers are not read takes no more requests, so answers are read while there is no room for one.
+        let next = async {
+            let room = sender.reserve().await;
+            (room, queue.recv().await)
+        };
         tokio::select! {
-            next = queue.recv() => {
-                let Some((request, answer)) = next else { return true };
-                enter(waiting, &request, answer);
-                if sender.send(IssueDevicesRequest { request: Some(request) }).await.is_err() {
-                    fail_all(waiting, &Refusal::new("UPSTREAM_UNREACHABLE", "the stream to the signer broke"));
-                    return false;
+            (room, next) = next => {
+                let Some(asked) = next else { return true };
+                let request = enter(waiting, asked);
+                match room {
+                    Ok(room) => room.send(request),
+                    Err(_) => {
+                        fail_all(waiting, &Refusal::new("UPSTREAM_UNREACHABLE", "the stream to the signer broke"));
+                        return false;
+                    }
                 }
             }
             answer = answers.message() => match answer {
@@ -133,9 +151,12 @@ async fn pump(
     }
 }
 
-fn enter(waiting: &Waiting, request: &DeviceRequest, answer: oneshot::Sender<Answer>) {
+/// Notes who waits for the answer; what is to be sent.
+fn enter(waiting: &Waiting, asked: Asked) -> IssueDevicesRequest {
+    let Asked { request, traceparent, answer } = asked;
     let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
     waiting.entry(request.request_id.clone()).or_default().push(answer);
+    IssueDevicesRequest { request: Some(request), traceparent }
 }
 
 fn leave(waiting: &Waiting, request_id: &str, outcome: &Answer) {

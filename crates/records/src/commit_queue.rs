@@ -3,6 +3,7 @@
 use std::{sync::Arc, thread};
 
 use api::Refusal;
+use service::metrics::{Metrics, QueueDepth};
 use store::{Committed, Conflict, Store, Unit};
 use tokio::sync::{mpsc, oneshot};
 
@@ -31,6 +32,16 @@ impl CommitQueue {
         let worker =
             thread::Builder::new().name("committing".to_owned()).spawn(move || run(store.as_ref(), receiver))?;
         Ok((Self { queue }, worker))
+    }
+
+    /// Tells at `metrics` how many units wait; does not keep the queue open.
+    pub fn tell(&self, metrics: &Metrics) {
+        let queue = self.queue.downgrade();
+        metrics.collect(QueueDepth {
+            name: "commit_queue_depth",
+            help: "Units that wait to be committed",
+            waiting: Box::new(move || queue.upgrade().map(|queue| queue.max_capacity() - queue.capacity())),
+        });
     }
 
     /// Commits a unit; returns when it is durable. Dropping the future abandons the answer, not the unit.

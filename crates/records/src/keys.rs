@@ -25,10 +25,22 @@ pub fn manufacturer(id: &str) -> Key {
     Key::new("manufacturer", &[id.as_bytes()])
 }
 
+/// An identity key at the root-ca: it is one manufacturer's.
+#[must_use]
+pub fn identity_key(spki_digest: &Sha256) -> Key {
+    Key::new("identity-key", &[spki_digest.as_bytes()])
+}
+
 /// A production order at the root-ca.
 #[must_use]
 pub fn order(id: &str) -> Key {
     Key::new("order", &[id.as_bytes()])
+}
+
+/// The newest offer that takes from a lot or, at the root-ca, from a production order.
+#[must_use]
+pub fn offers(source: &str) -> Key {
+    Key::new("offers", &[source.as_bytes()])
 }
 
 /// A lot at its receiver; also the name of its tally. At the root-ca a production order is the lot that handoffs are taken from.
@@ -49,6 +61,30 @@ pub fn device(id: &str) -> Key {
     Key::new("device", &[id.as_bytes()])
 }
 
+/// A part of a manifest.
+#[must_use]
+pub fn manifest(sha256: &Sha256, part: u32) -> Key {
+    Key::new("manifest", &[sha256.as_bytes(), &part.to_be_bytes()])
+}
+
+/// What a lot's receiver last reported, at its sender.
+#[must_use]
+pub fn tally_report(lot: &str) -> Key {
+    Key::new("tally-report", &[lot.as_bytes()])
+}
+
+/// The newest permission that scrapped units of a lot come back, as its sender gave it.
+#[must_use]
+pub fn reinstatement_approved(lot: &str) -> Key {
+    Key::new("reinstatement-approved", &[lot.as_bytes()])
+}
+
+/// The newest permission that scrapped units of a lot come back, as its receiver used it.
+#[must_use]
+pub fn reinstatement_used(lot: &str) -> Key {
+    Key::new("reinstatement-used", &[lot.as_bytes()])
+}
+
 /// A certified public key at a signer: one device per public key.
 #[must_use]
 pub fn public_key(spki_digest: &Sha256) -> Key {
@@ -65,6 +101,12 @@ pub fn certificate(serial: &CertificateSerial) -> Key {
 #[must_use]
 pub fn unit(device_id: &str) -> Key {
     Key::new("unit", &[device_id.as_bytes()])
+}
+
+/// How far the deliveries to a destination came, at a provisioner.
+#[must_use]
+pub fn outbox(destination: &str) -> Key {
+    Key::new("outbox", &[destination.as_bytes()])
 }
 
 /// A lot's chain at a provisioner.

@@ -7,6 +7,7 @@
 mod act;
 mod commit_queue;
 pub mod keys;
+mod metrics;
 mod once;
 mod open;
 pub mod page;

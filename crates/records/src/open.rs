@@ -2,12 +2,17 @@
 
 use std::{path::Path, sync::Arc};
 
-use service::shell::{StartError, Stop};
+use service::{
+    metrics::Metrics,
+    shell::{StartError, Stop},
+};
 use store::{
     Committed, Conflict, EmbeddedStore, Head, Key, Options, Page, Position, Receipt, Record, Store, StoreError,
     StoreIdentity, Unit,
 };
 use tracing::info;
+
+use crate::metrics::{count_syncs, tell_store};
 
 /// Makes the empty store of a service, for `--init-store`.
 ///
@@ -21,7 +26,7 @@ pub fn init_store(directory: &Path, service: &str, manufacturer: &str) -> Result
     EmbeddedStore::init(directory, &identity).map_err(start_error)
 }
 
-/// Opens the store of a service; a damaged index is rebuilt with progress in the log.
+/// Opens the store of a service; a damaged index is rebuilt with progress in the log. What it does is told at `metrics`.
 ///
 /// # Errors
 /// `STORE_NOT_INITIALISED`, `STORE_IN_USE`, `STORE_OF_ANOTHER_SERVICE`, `STORE_FORMAT_UNKNOWN`, `JOURNAL_DAMAGED`, ...
@@ -30,8 +35,10 @@ pub fn open_store(
     service: &str,
     manufacturer: &str,
     stop: &Stop,
+    metrics: &Metrics,
 ) -> Result<Arc<dyn Store>, StartError> {
-    let store = EmbeddedStore::open(directory, Options::default()).map_err(start_error)?;
+    let options = Options { synced: Some(count_syncs(metrics)), ..Options::default() };
+    let store = EmbeddedStore::open(directory, options).map_err(start_error)?;
     let identity = store.identity();
     if identity.service() != service || identity.manufacturer() != manufacturer {
         let whose =
@@ -42,7 +49,9 @@ pub fn open_store(
     let opened = store.opened();
     info!(replayed = opened.replayed, torn_octets = opened.torn, index_rebuilt = opened.rebuilt, "journal read");
     info!(directory = %directory.display(), position = head.position.as_u64(), chain = %head.chain, "store opened");
-    Ok(Arc::new(Guarded { store, stop: stop.clone() }))
+    let store: Arc<dyn Store> = Arc::new(Guarded { store, stop: stop.clone() });
+    tell_store(metrics, &store);
+    Ok(store)
 }
 
 fn start_error(error: StoreError) -> StartError {
@@ -111,6 +120,10 @@ impl<S: Store> Store for Guarded<S> {
 
     fn receipt(&self, at: Position) -> Result<Receipt, StoreError> {
         self.watch(self.store.receipt(at))
+    }
+
+    fn syncs(&self) -> u64 {
+        self.store.syncs()
     }
 
     fn head(&self) -> Head {

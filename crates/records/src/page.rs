@@ -1,11 +1,12 @@
 //! Pages of lists (AIP-158): how many, and after which name.
 
 use api::Refusal;
+use pki::Sha256;
 
 const DEFAULT: usize = 100;
 const MOST: usize = 1000;
-/// In front of the name in a token, so that a token of another list format is refused and not misread.
-const TOKEN_PREFIX: &str = "after:";
+/// Octets of a token's check, in hexadecimal digits.
+const CHECK_LENGTH: usize = 16;
 
 /// What a list request asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,19 +16,20 @@ pub struct Page {
 }
 
 impl Page {
-    /// Reads `page_size` and `page_token`.
+    /// Reads `page_size` and `page_token` of a list; `list` names it together with whatever narrows it, e.g. its reader.
     ///
     /// # Errors
     /// `REQUEST_MALFORMED` for a negative size, `PAGE_TOKEN_INVALID`.
-    pub fn read(page_size: i32, page_token: &str) -> Result<Self, Refusal> {
+    pub fn read(list: &str, page_size: i32, page_token: &str) -> Result<Self, Refusal> {
         let size = usize::try_from(page_size).map_err(|_| Refusal::malformed("page_size", "is negative"))?;
         let after = match page_token {
             "" => None,
             token => Some(
                 token
-                    .strip_prefix(TOKEN_PREFIX)
-                    .ok_or_else(|| Refusal::new("PAGE_TOKEN_INVALID", "the page token was not made by this list"))?
-                    .to_owned(),
+                    .split_once(':')
+                    .filter(|(given, name)| *given == check(list, name))
+                    .map(|(_, name)| name.to_owned())
+                    .ok_or_else(|| Refusal::new("PAGE_TOKEN_INVALID", "the page token was not made by this list"))?,
             ),
         };
         Ok(Self { limit: if size == 0 { DEFAULT } else { size.min(MOST) }, after })
@@ -46,10 +48,17 @@ impl Page {
     }
 }
 
-/// The token of the next page; empty at the end.
+/// The token of the next page of a list; empty at the end.
 #[must_use]
-pub fn token(next: Option<String>) -> String {
-    next.map(|name| format!("{TOKEN_PREFIX}{name}")).unwrap_or_default()
+pub fn token(list: &str, next: Option<String>) -> String {
+    next.map(|name| format!("{}:{name}", check(list, &name))).unwrap_or_default()
+}
+
+/// Ties a token to its list, so that one of another list is refused and not misread. It keeps nothing secret: a token says no more
+/// than the page that it came with.
+fn check(list: &str, name: &str) -> String {
+    let digest = Sha256::of(format!("countersign/page/v1\0{list}\0{name}").as_bytes()).to_string();
+    digest.get(..CHECK_LENGTH).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -58,13 +67,13 @@ mod tests {
 
     #[test]
     fn pages_are_bounded_and_tokens_checked() {
-        assert_eq!(Page::read(0, "").map(|p| p.limit()), Ok(100));
-        assert_eq!(Page::read(5000, "").map(|p| p.limit()), Ok(1000));
-        assert_eq!(
-            Page::read(3, &token(Some("b0032".into()))).map(|p| p.after().map(str::to_owned)),
-            Ok(Some("b0032".into()))
-        );
-        assert_eq!(Page::read(-1, "").map_err(|r| r.reason()), Err("REQUEST_MALFORMED"));
-        assert_eq!(Page::read(1, "b0032").map_err(|r| r.reason()), Err("PAGE_TOKEN_INVALID"));
+        assert_eq!(Page::read("lots", 0, "").map(|p| p.limit()), Ok(100));
+        assert_eq!(Page::read("lots", 5000, "").map(|p| p.limit()), Ok(1000));
+        let good = token("lots", Some("b0032".into()));
+        assert_eq!(Page::read("lots", 3, &good).map(|p| p.after().map(str::to_owned)), Ok(Some("b0032".into())));
+        assert_eq!(Page::read("lots", -1, "").map_err(|r| r.reason()), Err("REQUEST_MALFORMED"));
+        for wrong in ["b0032", ":b0032", &good.replace("b0032", "b0033"), &token("orders", Some("b0032".into()))] {
+            assert_eq!(Page::read("lots", 1, wrong).map_err(|r| r.reason()), Err("PAGE_TOKEN_INVALID"), "{wrong}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use api::{Refusal, custody::v1 as custody};
 use bytes::Bytes;
-use mfg::{Acceptance, Consignment, Hop, LotId, ManufacturerId, OrderId, Phase, ProgramId, Quantity, Remaining, Tally};
+use mfg::{Acceptance, Consignment, Hop, LotId, ManufacturerId, OrderId, Phase, ProgramId, Quantity, Remaining, Tally, TallyFields};
 use pki::{DnsName, Sha256, UnixTime};
 
 use crate::named;
@@ -47,6 +47,7 @@ pub fn tally(tally: &Tally) -> custody::Tally {
     custody::Tally {
         received: Some(quantity(tally.received())),
         provisioned: tally.provisioned(),
+        written: tally.written(),
         handed_over: tally.handed_over(),
         reserved: tally.reserved(),
         scrapped: tally.scrapped(),
@@ -59,6 +60,24 @@ pub fn tally(tally: &Tally) -> custody::Tally {
             Phase::Closed => true,
         },
     }
+}
+
+/// From the wire.
+///
+/// # Errors
+/// `REQUEST_MALFORMED` when it is missing; `TALLY_INVALID` when the law of conservation does not hold in it.
+pub fn read_tally(field: &str, tally: Option<&custody::Tally>) -> Result<Tally, Refusal> {
+    let tally = tally.ok_or_else(|| Refusal::malformed(field, "is missing"))?;
+    let fields = TallyFields {
+        received: read_quantity(field, tally.received.as_ref())?.units().map_or(0, u64::from),
+        provisioned: tally.provisioned,
+        written: tally.written,
+        handed_over: tally.handed_over,
+        reserved: tally.reserved,
+        scrapped: tally.scrapped,
+        closed: u64::from(tally.closed),
+    };
+    Tally::try_from(fields).map_err(named(mfg::tally::NotATally::reason))
 }
 
 /// To the wire.

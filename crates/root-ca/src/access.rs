@@ -7,7 +7,6 @@ use service::{
 
 const OPERATORS: &[Role] = &[Role::Operator];
 const READERS: &[Role] = &[Role::Operator, Role::Auditor];
-const RECEIVERS: &[Role] = &[Role::IntermediateCa];
 const EVERYONE: &[Role] = &[Role::Operator, Role::Auditor, Role::IntermediateCa, Role::Provisioner, Role::Hub];
 
 const fn own(rpc: &'static str, roles: &'static [Role]) -> Row {
@@ -24,10 +23,16 @@ pub(crate) const TABLE: Table = &[
     own("/countersign.program.v1.ProgramService/ListPrograms", READERS),
     any("/countersign.program.v1.ProgramService/GetBundle", EVERYONE),
     own("/countersign.manufacturer.v1.ManufacturerService/RegisterManufacturer", OPERATORS),
+    own("/countersign.manufacturer.v1.ManufacturerService/RotateIdentityKey", OPERATORS),
+    own("/countersign.manufacturer.v1.ManufacturerService/SetServiceIdentity", OPERATORS),
+    own("/countersign.manufacturer.v1.ManufacturerService/SuspendManufacturer", OPERATORS),
+    own("/countersign.manufacturer.v1.ManufacturerService/ReinstateManufacturer", OPERATORS),
     own("/countersign.manufacturer.v1.ManufacturerService/GetManufacturer", READERS),
     own("/countersign.manufacturer.v1.ManufacturerService/ListManufacturers", READERS),
     own("/countersign.order.v1.OrderService/CreateOrder", OPERATORS),
     own("/countersign.order.v1.OrderService/ApproveOrder", OPERATORS),
+    own("/countersign.order.v1.OrderService/AmendOrder", OPERATORS),
+    own("/countersign.order.v1.OrderService/CancelOrder", OPERATORS),
     own("/countersign.order.v1.OrderService/GetOrder", READERS),
     own("/countersign.order.v1.OrderService/ListOrders", READERS),
     own("/countersign.handoff.v1.HandoffService/OfferHandoff", OPERATORS),
@@ -35,8 +40,13 @@ pub(crate) const TABLE: Table = &[
     // A receiver sees only what is offered to it: the handler narrows to the caller's manufacturer.
     any("/countersign.handoff.v1.HandoffService/GetHandoff", &[Role::Operator, Role::Auditor, Role::IntermediateCa]),
     any("/countersign.handoff.v1.HandoffService/ListHandoffs", &[Role::Operator, Role::Auditor, Role::IntermediateCa]),
-    any("/countersign.handoff.v1.HandoffService/GetOffer", RECEIVERS),
-    any("/countersign.handoff.v1.HandoffService/AcceptHandoff", RECEIVERS),
+    // The sender's own operator carries them as files where there is no wire.
+    any("/countersign.handoff.v1.HandoffService/GetOffer", &[Role::Operator, Role::IntermediateCa]),
+    any("/countersign.handoff.v1.HandoffService/AcceptHandoff", &[Role::Operator, Role::IntermediateCa]),
+    any("/countersign.handoff.v1.HandoffService/ReportTally", &[Role::Operator, Role::IntermediateCa]),
+    own("/countersign.handoff.v1.HandoffService/ApproveReinstatement", OPERATORS),
+    own("/countersign.manifest.v1.ManifestService/PutManifest", OPERATORS),
+    any("/countersign.manifest.v1.ManifestService/GetManifest", &[Role::Operator, Role::Auditor, Role::IntermediateCa]),
     own(service::reflection::V1, &[Role::Operator, Role::Auditor]),
     own(service::reflection::V1ALPHA, &[Role::Operator, Role::Auditor]),
 ];
@@ -47,7 +57,7 @@ mod tests {
 
     #[test]
     fn every_rpc_has_its_row() {
-        let packages = ["program", "manufacturer", "order", "handoff"];
+        let packages = ["program", "manufacturer", "order", "handoff", "manifest"];
         let rpcs = packages.iter().flat_map(|p| api::rpc_names(&format!("countersign.{p}.v1")));
         let reflection = [service::reflection::V1, service::reflection::V1ALPHA].map(str::to_owned);
         let difference = service::authorization::compare(TABLE, rpcs.chain(reflection));

@@ -3,7 +3,7 @@
 use issuance::Stage;
 use mfg::ManufacturerId;
 use serde::Deserialize;
-use service::config::{FilePath, IdentitySection, Limits, ListenSection, LogSection, Peer, StoreSection};
+use service::config::{FilePath, IdentitySection, Limits, ListenSection, LogSection, Peer, StoreSection, TraceSection};
 
 use crate::orders::TermsProfile;
 
@@ -24,6 +24,8 @@ pub struct Config {
     pub(crate) limits: Limits,
     #[serde(default)]
     pub(crate) log: LogSection,
+    #[serde(default)]
+    pub(crate) trace: TraceSection,
     pub(crate) root: RootSection,
     pub(crate) brand: BrandSection,
     pub(crate) approvals: ApprovalsSection,

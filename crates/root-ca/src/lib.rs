@@ -10,6 +10,8 @@ mod orders;
 mod registry;
 mod rpc;
 mod service;
+#[cfg(test)]
+mod tests;
 
 pub use config::Config;
 pub use service::RootCa;

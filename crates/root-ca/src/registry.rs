@@ -1,12 +1,20 @@
-//! What the brand registers once and keeps: programs and manufacturers.
+//! What the brand registers and keeps: programs, which never change, and manufacturers, whose keys and state do.
 
-use api::{Refusal, journal::v1::record::Fact, manufacturer::v1::Manufacturer, program::v1::Program};
-use mfg::{ManufacturerId, OidArc, ProgramId};
-use pki::{DnsName, PublicKey};
+mod change;
+mod manufacturer;
+
+use api::{Refusal, journal::v1::record::Fact, program::v1::Program};
+use issuance::Stage;
+use mfg::{OidArc, ProgramId};
+use pki::DnsName;
 use records::{Act, Once, commit_once, keys, named, read, refuse_conflict, refuse_store, reused};
 use store::{Claim, Conflict, Entry, Key, Record, Rule, Store};
 
-/// Something that is registered under an id and never changes.
+use crate::orders::Orders;
+
+pub(crate) use manufacturer::published;
+
+/// Something that is registered under an id.
 pub(crate) trait Registered: Clone + PartialEq + Sized {
     /// The collection it is listed in.
     const COLLECTION: &'static str;
@@ -17,32 +25,66 @@ pub(crate) trait Registered: Clone + PartialEq + Sized {
 
     fn id(&self) -> &str;
     fn key(id: &str) -> Key;
+    /// The fact that registers it.
     fn fact(self) -> Fact;
-    fn of(fact: Fact) -> Option<Self>;
+    /// What a fact that was recorded at this moment, in seconds since 1970, says about it.
+    fn of(fact: Fact, at: i64) -> Option<Self>;
+    /// What a request may say about it: not what the service sets.
+    fn as_asked(&self) -> Self;
     fn check(&self) -> Result<(), Refusal>;
+
+    /// What must be this one's alone besides its id, with the reason that refuses a second owner.
+    ///
+    /// # Errors
+    /// As [`Registered::check`].
+    fn only_its_own(&self) -> Result<Option<(Key, &'static str)>, Refusal>;
 }
 
 /// Registers `item`, once per request and once per id; the same content again is the same registration.
 pub(crate) fn register<T: Registered>(store: &dyn Store, act: &Act, item: T) -> Result<T, Refusal> {
+    let item = item.as_asked();
     item.check()?;
     let mut unit = act.unit(item.clone().fact());
     unit.claims.push(Claim { key: T::key(item.id()), rule: Rule::Absent });
+    let own = item.only_its_own()?;
+    unit.claims.extend(own.map(|(key, _)| Claim { key, rule: Rule::Absent }));
     unit.entry = Some(Entry::new(T::COLLECTION, item.id()).map_err(named(store::EntryInvalid::reason))?);
     match commit_once(store, act, unit)? {
-        Once::Committed(_) => Ok(item),
-        Once::Before(record) => match decode::<T>(&record) {
-            Ok(before) if before == item => Ok(before),
-            Ok(_) | Err(_) => Err(reused(act, "content")),
-        },
-        Once::Refused(Conflict::KeyTaken { at, .. }) => {
+        Once::Committed(_) => find(store, item.id()),
+        Once::Before(record) => {
+            // A change of the same thing is no registration, whatever it comes to.
+            if read(&record)?.1 == item.clone().fact() { find(store, item.id()) } else { Err(reused(act, "content")) }
+        }
+        Once::Refused(Conflict::KeyTaken { key, at }) => {
+            if let Some((_, reason)) = own.filter(|(own, _)| *own == key) {
+                return Err(Refusal::new(reason, format!("what {} brings is registered for another", item.id()))
+                    .with("id", item.id()));
+            }
             let before = decode::<T>(&store.read(at).map_err(|e| refuse_store(&e))?)?;
-            if before == item {
+            if before.as_asked() == item {
                 Ok(before)
             } else {
                 Err(Refusal::new(T::EXISTS, format!("{} exists with other content", item.id())).with("id", item.id()))
             }
         }
         Once::Refused(conflict) => Err(refuse_conflict(&conflict, item.id())),
+    }
+}
+
+impl Orders {
+    /// Refuses certificates for real devices under an arc that is nobody's.
+    ///
+    /// # Errors
+    /// `DOCUMENTATION_ARC`.
+    pub(crate) fn check_arc(&self, program: &Program) -> Result<(), Refusal> {
+        let is_documentation = OidArc::parse(&program.oid_arc).is_ok_and(|arc| arc.is_documentation());
+        match self.root.stage {
+            Stage::Production if is_documentation => Err(Refusal::new(
+                "DOCUMENTATION_ARC",
+                format!("program {} would stand under the documentation arc", program.program),
+            )),
+            Stage::Production | Stage::Development => Ok(()),
+        }
     }
 }
 
@@ -56,8 +98,8 @@ pub(crate) fn find<T: Registered>(store: &dyn Store, id: &str) -> Result<T, Refu
 
 /// Turns a listed record back.
 pub(crate) fn decode<T: Registered>(record: &Record) -> Result<T, Refusal> {
-    let (_, fact) = read(record)?;
-    T::of(fact).ok_or_else(|| {
+    let (entry, fact) = read(record)?;
+    T::of(fact, entry.at).ok_or_else(|| {
         Refusal::new("JOURNAL_DAMAGED", format!("the record at {} is not what its key says", record.position))
     })
 }
@@ -79,8 +121,12 @@ impl Registered for Program {
         Fact::ProgramCreated(self)
     }
 
-    fn of(fact: Fact) -> Option<Self> {
+    fn of(fact: Fact, _at: i64) -> Option<Self> {
         if let Fact::ProgramCreated(program) = fact { Some(program) } else { None }
+    }
+
+    fn as_asked(&self) -> Self {
+        self.clone()
     }
 
     fn check(&self) -> Result<(), Refusal> {
@@ -102,44 +148,8 @@ impl Registered for Program {
         }
         Ok(())
     }
-}
 
-/// X.520 ub-organization-name.
-const MAX_ORGANIZATION_NAME: usize = 64;
-
-impl Registered for Manufacturer {
-    const COLLECTION: &'static str = "manufacturers";
-    const UNKNOWN: &'static str = "MANUFACTURER_UNKNOWN";
-    const EXISTS: &'static str = "MANUFACTURER_EXISTS";
-
-    fn id(&self) -> &str {
-        &self.manufacturer
-    }
-
-    fn key(id: &str) -> Key {
-        keys::manufacturer(id)
-    }
-
-    fn fact(self) -> Fact {
-        Fact::ManufacturerRegistered(self)
-    }
-
-    fn of(fact: Fact) -> Option<Self> {
-        if let Fact::ManufacturerRegistered(manufacturer) = fact { Some(manufacturer) } else { None }
-    }
-
-    fn check(&self) -> Result<(), Refusal> {
-        ManufacturerId::parse(&self.manufacturer).map_err(named(mfg::IdRefusal::reason))?;
-        let invalid = |field: &str, what: String| {
-            Err(Refusal::new("MANUFACTURER_INVALID", format!("{field}: {what}")).violation(field, what))
-        };
-        let name_length = self.display_name.chars().count();
-        if !(1..=MAX_ORGANIZATION_NAME).contains(&name_length) || self.display_name.chars().any(char::is_control) {
-            return invalid("display_name", "is not 1 to 64 characters without control characters".to_owned());
-        }
-        match PublicKey::parse(&self.identity_key) {
-            Err(error) => invalid("identity_key", error.to_string()),
-            Ok(_) => Ok(()),
-        }
+    fn only_its_own(&self) -> Result<Option<(Key, &'static str)>, Refusal> {
+        Ok(None)
     }
 }

@@ -1,5 +1,6 @@
 //! The brand's gRPC faces: programs, manufacturers, orders. They read requests, run the work on worker threads, and write answers.
 
+mod manufacturers;
 mod orders;
 mod registry;
 
@@ -29,7 +30,8 @@ impl BrandRpc {
     }
 }
 
-/// The trust bundle: the anchor, the brand's identity key, every registered one, and the programs.
+/// The trust bundle: the anchor, the brand's identity key, every one that is or was registered, the programs, and the state of
+/// every manufacturer.
 ///
 /// # Errors
 /// What the store says; `JOURNAL_DAMAGED` when a registration does not read.

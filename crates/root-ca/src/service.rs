@@ -10,13 +10,18 @@ use ::service::{
 };
 use api::{
     handoff::v1::handoff_service_server::HandoffServiceServer,
+    manifest::v1::manifest_service_server::ManifestServiceServer,
     manufacturer::v1::manufacturer_service_server::ManufacturerServiceServer,
     order::v1::order_service_server::OrderServiceServer, program::v1::program_service_server::ProgramServiceServer,
 };
-use authority::{Authority, HandoffRpc, Seams, complete_open_intents};
+use authority::{Authority, HandoffRpc, ManifestRpc, Seams, complete_open_intents, release_expired_offers, tell_lots};
 use issuance::{Entropy, Instance, SerialSource, SigningKey, SoftwareKey, Stage, SystemEntropy};
 use mfg::{OrderCa, oid};
-use pki::{Certificate, PublicKey, pem};
+use pki::{
+    Certificate, PublicKey,
+    path::{PathOptions, Purpose, verify_path},
+    pem,
+};
 use records::{init_store, open_store};
 use tracing::info;
 
@@ -36,6 +41,7 @@ impl Service for RootCa {
     const NAME: &'static str = "root-ca";
 
     fn check(&self, config: &Config, directory: &ConfigDirectory) -> Result<(), StartError> {
+        instance(config)?;
         device_root(config, directory)?;
         approvers(config, directory)?;
         load_key(directory, &config.brand.identity_key)?;
@@ -52,17 +58,22 @@ impl Service for RootCa {
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let store_directory = directory.path(&config.store.directory);
         let seams = Seams {
-            store: open_store(&store_directory, Self::NAME, config.manufacturer.as_str(), context.stop())?,
+            store: open_store(
+                &store_directory,
+                Self::NAME,
+                config.manufacturer.as_str(),
+                context.stop(),
+                context.metrics(),
+            )?,
             clock: Arc::clone(context.clock()),
             entropy: Arc::clone(&entropy),
             workers: Workers::Threads,
         };
-        let instance = Instance::of(config.root.instance).map_err(|e| StartError::unusable("CONFIG_INVALID", e))?;
-        let serials = SerialSource::new(instance, entropy);
-        let authority = Arc::new(Authority::new(config.manufacturer.clone(), seams, serials));
+        let serials = SerialSource::new(instance(&config)?, entropy);
+        let identity_key = Arc::new(load_key(directory, &config.brand.identity_key)?);
+        let authority = Arc::new(Authority::new(config.manufacturer.clone(), identity_key, seams, serials));
         let orders = Arc::new(Orders {
             authority: Arc::clone(&authority),
-            identity_key: load_key(directory, &config.brand.identity_key)?,
             approvers: approvers(&config, directory)?,
             approvals_required: config.approvals.required,
             profile: config.terms.clone(),
@@ -70,8 +81,10 @@ impl Service for RootCa {
         });
         orders::load_all(&orders).map_err(|e| StartError::refused(e.reason(), e))?;
         let completed = complete_open_intents(&authority).map_err(|e| StartError::refused(e.reason(), e))?;
+        release_expired_offers(&authority).map_err(|e| StartError::refused(e.reason(), e))?;
         info!(completed, "open intents completed");
 
+        tell_lots(&authority, context.metrics());
         let limit = context.limits().message_bytes();
         let brand = BrandRpc { orders };
         let mut routes = tonic::service::Routes::builder();
@@ -79,15 +92,21 @@ impl Service for RootCa {
             .add_service(ProgramServiceServer::new(brand.clone()).max_decoding_message_size(limit))
             .add_service(ManufacturerServiceServer::new(brand.clone()).max_decoding_message_size(limit))
             .add_service(OrderServiceServer::new(brand).max_decoding_message_size(limit))
+            .add_service(
+                ManifestServiceServer::new(ManifestRpc(Arc::clone(&authority))).max_decoding_message_size(limit),
+            )
             .add_service(HandoffServiceServer::new(HandoffRpc(authority)).max_decoding_message_size(limit));
         ::service::reflection::add(&mut routes, api::FILE_DESCRIPTOR_SET)?;
         Ok(Built {
             routes: routes.routes(),
             authorization: access::TABLE,
-            metrics: None,
             close: Box::new(|| Box::pin(async { Ok(()) })),
         })
     }
+}
+
+fn instance(config: &Config) -> Result<Instance, StartError> {
+    Instance::of(config.root.instance).map_err(|e| StartError::unusable("CONFIG_INVALID", e))
 }
 
 fn read_pem(directory: &ConfigDirectory, file: &FilePath) -> Result<(PathBuf, String), StartError> {
@@ -98,7 +117,7 @@ fn read_pem(directory: &ConfigDirectory, file: &FilePath) -> Result<(PathBuf, St
 }
 
 fn malformed(path: &std::path::Path, what: impl std::fmt::Display) -> StartError {
-    StartError::unusable("FILE_MALFORMED", format!("{}: {what}", path.display()))
+    StartError::refused("FILE_MALFORMED", format!("{}: {what}", path.display()))
 }
 
 fn certificate(directory: &ConfigDirectory, file: &FilePath) -> Result<Certificate, StartError> {
@@ -113,7 +132,8 @@ fn certificate(directory: &ConfigDirectory, file: &FilePath) -> Result<Certifica
 fn load_key(directory: &ConfigDirectory, file: &FilePath) -> Result<SoftwareKey, StartError> {
     let path = directory.path(file);
     let octets = secret::read_key_file(&path)?;
-    SoftwareKey::from_file(octets.expose()).map_err(|e| malformed(&path, e))
+    SoftwareKey::from_file(octets.expose())
+        .map_err(|e| StartError::refused("KEY_FILE_MALFORMED", format!("{}: {e}", path.display())))
 }
 
 /// The device root with everything checked that can be without an order: the key fits, the anchor suits the mode.
@@ -137,7 +157,24 @@ fn device_root(config: &Config, directory: &ConfigDirectory) -> Result<DeviceRoo
             format!("{} does not belong to the signing certificate", path.display()),
         ));
     }
+    chain.iter().try_for_each(|order_ca| check_order_ca(order_ca, &anchor))?;
     Ok(DeviceRoot { anchor, chain, stage: config.mode, order_ca, key })
+}
+
+/// An order CA is a CA certificate that the anchor issued. Whether it has expired is not the configuration's matter: then it signs
+/// nothing more, and the service answers for what it signed.
+fn check_order_ca(order_ca: &Certificate, anchor: &Certificate) -> Result<(), StartError> {
+    let refused = |reason: &'static str, what: &dyn std::fmt::Display| {
+        Err(StartError::refused(reason, format!("root.order_ca: {}: {what}", order_ca.subject())))
+    };
+    if !order_ca.is_ca() {
+        return refused("NOT_A_CA", &"no CA certificate");
+    }
+    let options = PathOptions::new(order_ca.not_before().max(anchor.not_before()), Purpose::Any);
+    match verify_path(order_ca, &[], std::slice::from_ref(anchor), &options) {
+        Ok(_) => Ok(()),
+        Err(refusal) => refused(refusal.reason(), &refusal),
+    }
 }
 
 fn approvers(config: &Config, directory: &ConfigDirectory) -> Result<Vec<Approver>, StartError> {

@@ -3,7 +3,6 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use tonic::transport::server::Connected;
 
 use crate::config::{Limits, count};
 use crate::identity::PeerIdentity;
+use crate::metrics::{ByReason, Counter, Metrics};
 use crate::net::{BoxStream, Listener};
 use crate::tls::{self, Credentials, PeerReason, PeerRefusal};
 
@@ -31,25 +31,20 @@ pub(crate) struct PeerConnection {
 }
 
 /// Connections since the start.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct ConnectionCounts {
-    pub(crate) accepted: AtomicU64,
-    refused: [AtomicU64; PeerReason::ALL.len()],
+    accepted: Counter,
+    refused: ByReason,
 }
 
 impl ConnectionCounts {
-    fn refused(&self, reason: PeerReason) {
-        for (known, count) in PeerReason::ALL.iter().zip(&self.refused) {
-            if *known == reason {
-                count.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-    }
-
-    /// Every reason with the number of connections refused for it.
-    pub(crate) fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let reasons = PeerReason::ALL.iter().map(|reason| reason.as_str());
-        reasons.zip(self.refused.iter().map(|count| count.load(Ordering::Relaxed)))
+    /// Every reason of a handshake stands there from the start.
+    pub(crate) fn register(metrics: &Metrics) -> Self {
+        let accepted = Counter::default();
+        metrics.register("connections_accepted", "Connections whose peer is known", accepted.clone());
+        let refused = ByReason::register(metrics, "connections_refused", "Connections refused, by published reason");
+        PeerReason::ALL.iter().for_each(|reason| refused.mention(reason.as_str()));
+        Self { accepted, refused }
     }
 }
 
@@ -60,7 +55,7 @@ struct Gate {
     connections: Arc<Semaphore>,
     handshakes: Arc<Semaphore>,
     timeout: Duration,
-    counts: Arc<ConnectionCounts>,
+    counts: ConnectionCounts,
     cut: CancellationToken,
 }
 
@@ -69,7 +64,7 @@ pub(crate) fn spawn(
     listener: Box<dyn Listener>,
     credentials: &Arc<Credentials>,
     limits: &Limits,
-    counts: Arc<ConnectionCounts>,
+    counts: ConnectionCounts,
     cut: CancellationToken,
 ) -> Result<mpsc::Receiver<io::Result<PeerStream>>, rustls::Error> {
     let gate = Gate {
@@ -117,7 +112,7 @@ fn admit(gate: &Arc<Gate>, stream: BoxStream, address: String, sender: &mpsc::Se
         drop(handshake);
         match outcome {
             Ok((stream, identity)) => {
-                gate.counts.accepted.fetch_add(1, Ordering::Relaxed);
+                gate.counts.accepted.inc();
                 tracing::debug!(address, peer = %identity.id(), "connection accepted");
                 let cut = Box::pin(gate.cut.clone().cancelled_owned());
                 let stream = PeerStream { stream, peer: PeerConnection { identity }, cut, _permit: connection };
@@ -150,7 +145,7 @@ impl Gate {
     }
 
     fn refuse(&self, refusal: &PeerRefusal, address: &str) {
-        self.counts.refused(refusal.kind());
+        self.counts.refused.count_named(refusal.kind().as_str());
         let presented = refusal.presented();
         tracing::warn!(address, reason = refusal.reason(), presented, %refusal, "connection refused");
     }

@@ -1,5 +1,7 @@
 //! Channels to other services: our TLS, a known peer, a deadline on every call.
 
+mod peer_channel;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,9 @@ use tonic::transport::{Channel, Endpoint};
 use crate::config::Limits;
 use crate::net::{BoxStream, Network};
 use crate::tls::{Credentials, ExpectedPeer, PeerReason, PeerRefusal};
+
+pub use peer_channel::PeerChannel;
+pub(crate) use peer_channel::Reaches;
 
 /// A name that is never looked up nor sent: the peer is known by its SPIFFE id.
 const PLACEHOLDER: &str = "peer.invalid";

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 pub use limits::Limits;
 pub(crate) use limits::count;
-pub use sections::{FilePath, IdentitySection, ListenSection, LogFormat, LogSection, Peer, StoreSection};
+pub use sections::{FilePath, IdentitySection, ListenSection, LogFormat, LogSection, Peer, StoreSection, TraceSection};
 
 /// A configuration file larger than this is a mistake.
 const MAX_FILE_OCTETS: u64 = 1024 * 1024;
@@ -100,10 +100,12 @@ pub trait ServiceConfig: DeserializeOwned + Send + Sync + 'static {
     fn limits(&self) -> &Limits;
     /// `[log]`
     fn log(&self) -> &LogSection;
+    /// `[trace]`
+    fn trace(&self) -> &TraceSection;
 }
 
 /// Implements [`config::ServiceConfig`](crate::config::ServiceConfig) for a struct with the fields `identity`,
-/// `peers`, `listen`, `limits` and `log`.
+/// `peers`, `listen`, `limits`, `log` and `trace`.
 #[macro_export]
 macro_rules! shared_sections {
     ($config:ty) => {
@@ -122,6 +124,9 @@ macro_rules! shared_sections {
             }
             fn log(&self) -> &$crate::config::LogSection {
                 &self.log
+            }
+            fn trace(&self) -> &$crate::config::TraceSection {
+                &self.trace
             }
         }
     };
@@ -176,6 +181,15 @@ pub fn parse<C: ServiceConfig>(text: &str, file: &Path) -> Result<C, ConfigError
     Ok(config)
 }
 
+/// Reads a TOML file of another shape than a service's configuration, with the same refusals; its text as well.
+///
+/// # Errors
+/// [`ConfigError`], naming file, line and field.
+pub fn read_document<D: for<'de> Deserialize<'de>>(file: &Path) -> Result<(D, String), ConfigError> {
+    let text = read_text(file)?;
+    Ok((parse_toml(&text, file)?, text))
+}
+
 fn read_text(file: &Path) -> Result<String, ConfigError> {
     use std::io::{Error, ErrorKind, Read};
     let unreadable = |source: Error| {
@@ -206,5 +220,6 @@ fn parse_toml<C: for<'de> Deserialize<'de>>(text: &str, file: &Path) -> Result<C
 
 fn check_shared(config: &impl ServiceConfig) -> Result<(), FieldProblem> {
     config.limits().check()?;
+    config.trace().check()?;
     sections::check_peers(config.peers())
 }

@@ -4,7 +4,6 @@ mod message_limit;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -20,7 +19,10 @@ use crate::accept::PeerConnection;
 use crate::authorization::{self, Denial, Table};
 use crate::config::{Limits, count};
 use crate::identity::{Manufacturer, PeerIdentity};
+use crate::metrics::{ByReason, Family, Histogram, Label, Metrics, exponential_buckets};
 use crate::net::BoxFuture;
+use crate::refusal::reason_of;
+use crate::trace::{Span, Tracing};
 
 /// When to try again after an overload.
 const OVERLOAD_RETRY: Duration = Duration::from_millis(200);
@@ -35,18 +37,51 @@ struct Rules {
     permits: Semaphore,
     message_bytes: u32,
     timeout: Duration,
-    counts: Arc<RequestCounts>,
+    counts: RequestCounts,
+    tracing: Tracing,
 }
 
 /// Requests since the start.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct RequestCounts {
-    pub(crate) answered: AtomicU64,
-    pub(crate) refused_by_guard: AtomicU64,
+    /// In the order of the table's rows: an RPC without a row is nobody's to name.
+    seconds: Vec<Histogram>,
+    refused: ByReason,
+}
+
+impl RequestCounts {
+    pub(crate) fn register(metrics: &Metrics, table: Table) -> Self {
+        let seconds = Family::<[Label; 1], Histogram>::new_with_constructor(request_seconds);
+        metrics.register("request_seconds", "Time until an answer began, by rpc", seconds.clone());
+        Self {
+            seconds: table.iter().map(|row| seconds.get_or_create_owned(&[("rpc", row.rpc)])).collect(),
+            refused: ByReason::register(metrics, "requests_refused", "Requests refused, by published reason"),
+        }
+    }
+
+    fn count(&self, row: Option<usize>, refused: Option<&'static str>, elapsed: Duration) {
+        if let Some(seconds) = row.and_then(|row| self.seconds.get(row)) {
+            seconds.observe(elapsed.as_secs_f64());
+        }
+        if let Some(reason) = refused {
+            self.refused.count_named(reason);
+        }
+    }
+}
+
+/// Half a millisecond to 8 seconds.
+fn request_seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_5, 4.0, 8))
 }
 
 impl GuardLayer {
-    pub(crate) fn new(table: Table, own: Manufacturer, limits: &Limits, counts: Arc<RequestCounts>) -> Self {
+    pub(crate) fn new(
+        table: Table,
+        own: Manufacturer,
+        limits: &Limits,
+        counts: RequestCounts,
+        tracing: Tracing,
+    ) -> Self {
         Self(Arc::new(Rules {
             table,
             own,
@@ -54,6 +89,7 @@ impl GuardLayer {
             message_bytes: limits.max_message_bytes,
             timeout: limits.request_timeout(),
             counts,
+            tracing,
         }))
     }
 }
@@ -94,19 +130,22 @@ where
         Box::pin(async move {
             let started = Instant::now();
             let rpc = request.uri().path().to_owned();
+            let row = rules.table.iter().position(|row| row.rpc == rpc);
             let peer = request.extensions().get::<PeerConnection>().map(|connection| connection.identity.clone());
-            let answered = rules.answer(inner, request, peer.as_ref()).await;
+            let span = rules.tracing.serve(&rpc, request.headers());
+            let answered = span.around(rules.answer(inner, request, peer.as_ref())).await;
             let response = match answered {
                 Ok(response) => response,
                 Err(status) => {
-                    rules.counts.refused_by_guard.fetch_add(1, Ordering::Relaxed);
                     let refusal = Refusal::from_status(&status);
                     tracing::warn!(rpc, reason = refusal.reason(), message = refusal.message(), "request refused");
                     status.into_http()
                 }
             };
-            rules.counts.answered.fetch_add(1, Ordering::Relaxed);
-            log(&rpc, peer.as_ref(), &response, started.elapsed());
+            let refused = reason_of(&response);
+            rules.counts.count(row, refused, started.elapsed());
+            log(&rpc, peer.as_ref(), &response, &span, started.elapsed());
+            span.end(refused);
             Ok(response)
         })
     }
@@ -154,9 +193,9 @@ fn denied(denial: Denial) -> Status {
     }
 }
 
-fn log(rpc: &str, peer: Option<&PeerIdentity>, response: &Response<Body>, elapsed: Duration) {
+fn log(rpc: &str, peer: Option<&PeerIdentity>, response: &Response<Body>, span: &Span, elapsed: Duration) {
     let peer = peer.map(|peer| tracing::field::display(peer.id()));
-    // A response that ends without a body has its status in the headers; a stream's comes later.
     let status = response.headers().get(Status::GRPC_STATUS).and_then(|value| value.to_str().ok()).unwrap_or("0");
-    tracing::info!(rpc, peer, status, elapsed_us = elapsed.as_micros(), "request");
+    let trace = span.trace_id().map(tracing::field::display);
+    tracing::info!(rpc, peer, status, trace, elapsed_us = elapsed.as_micros(), "request");
 }

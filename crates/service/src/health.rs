@@ -20,13 +20,14 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
+use crate::metrics::Metrics;
 use crate::net::{BoxStream, Listener};
 
 /// Probes come from a few places; further connections are closed at once.
 const MAX_PROBE_CONNECTIONS: usize = 64;
 
-/// Writes lines in the Prometheus text format.
-pub type MetricsHook = Arc<dyn Fn() -> String + Send + Sync>;
+/// The text format that [`Metrics::encode`] writes.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// What must hold for this process to be sent work. Ready means: every condition holds.
 #[derive(Debug, Clone)]
@@ -69,7 +70,7 @@ impl Readiness {
 }
 
 /// Serves the probes until `stop`.
-pub(crate) fn spawn(listener: Box<dyn Listener>, readiness: Readiness, metrics: MetricsHook, stop: CancellationToken) {
+pub(crate) fn spawn(listener: Box<dyn Listener>, readiness: Readiness, metrics: Metrics, stop: CancellationToken) {
     let reporter = HealthReporter::new();
     let health = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
     let router = Router::new()
@@ -122,8 +123,15 @@ async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
     (StatusCode::SERVICE_UNAVAILABLE, lines)
 }
 
-async fn write_metrics(State(metrics): State<MetricsHook>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics())
+async fn write_metrics(State(metrics): State<Metrics>) -> impl IntoResponse {
+    // Reading tallies may wait for the store's lock, which a runtime's thread must not.
+    let written = tokio::task::spawn_blocking(move || metrics.encode()).await;
+    match written {
+        Ok(Ok(text)) => (StatusCode::OK, [(header::CONTENT_TYPE, OPEN_METRICS)], text),
+        Ok(Err(_)) | Err(_) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, [(header::CONTENT_TYPE, "text/plain")], "no metrics\n".to_owned())
+        }
+    }
 }
 
 struct ProbeListener {

@@ -8,7 +8,8 @@
 //! Invariant: no connection reaches a handler without exactly one verified SPIFFE id, and no RPC reaches a
 //! handler without a row in the service's [`authorization::Row`] table.
 //!
-//! Start reading at [`shell`], then [`tls`] (who is the peer) and [`authorization`] (what the peer may do).
+//! Start reading at [`shell`], then [`tls`] (who is the peer) and [`authorization`] (what the peer may do); [`metrics`] and [`trace`] are
+//! what an operator sees of it.
 
 mod accept;
 pub mod authorization;
@@ -18,12 +19,14 @@ pub mod config;
 mod guard;
 pub mod health;
 pub mod identity;
+pub mod metrics;
 pub mod net;
 pub mod reflection;
 pub mod refusal;
 pub mod secret;
 pub mod shell;
 pub mod tls;
+pub mod trace;
 mod workers;
 
 pub use clock::{Clock, ManualClock, SystemClock};

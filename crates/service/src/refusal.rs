@@ -2,7 +2,9 @@
 
 use std::error::Error;
 
-use tonic::Status;
+use http::Response;
+use tonic::body::Body;
+use tonic::{Code, Status};
 
 pub use api::Refusal;
 
@@ -12,6 +14,13 @@ pub fn internal(error: &(dyn Error + 'static)) -> Status {
     let error_id = error_id();
     tracing::error!(error_id, error = %chain(error), "internal error");
     Refusal::new("INTERNAL", format!("internal error {error_id}")).with("error_id", &error_id).into()
+}
+
+/// The published reason of an answer that is a refusal. A response that ends without a body has its status in the headers; that of a
+/// stream comes at its end, and is not looked for.
+pub(crate) fn reason_of(response: &Response<Body>) -> Option<&'static str> {
+    let status = Status::from_header_map(response.headers())?;
+    (status.code() != Code::Ok).then(|| Refusal::from_status(&status).reason())
 }
 
 /// An error with all its causes, in one line.

@@ -1,4 +1,9 @@
 //! Private key files: read only when nobody else can, written so that nobody else could.
+//!
+//! In Kubernetes a pod's `fsGroup` adds mode 0440 to the files of a secret volume, whatever its `defaultMode` says, and such a key is
+//! refused: it is readable by everything that runs in that group. Mount keys with `defaultMode: 0400`, without an `fsGroup`, and run
+//! as their owner (`runAsUser`), which for secret volumes is root. A pod that runs as another user, or needs an `fsGroup` for
+//! another volume, has an init container copy its keys into a memory-backed `emptyDir` with mode 0400.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -203,7 +208,8 @@ impl SecretDirectory {
         let length = open.metadata().map_err(io)?.len();
         io::copy(&mut io::repeat(0).take(length), &mut open).map_err(io)?;
         open.sync_all().map_err(io)?;
-        fs::remove_file(&file).map_err(io)?;
+        // Two may destroy at once: gone is gone.
+        remove_if_there(&file).map_err(io)?;
         self.sync()
     }
 
@@ -268,6 +274,20 @@ mod tests {
         assert_eq!(read_key_file(&file).unwrap_err().reason(), "KEY_FILE_MALFORMED");
         assert_eq!(read_key_file(folder.path()).unwrap_err().reason(), "KEY_FILE_MALFORMED");
         assert_eq!(read_key_file(&folder.path().join("no")).unwrap_err().reason(), "FILE_MISSING");
+    }
+
+    #[test]
+    fn two_may_destroy_a_secret_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let secrets = SecretDirectory::create(&folder.path().join("keys")).unwrap();
+        for _ in 0..100 {
+            secrets.write("lot.key", b"one").unwrap();
+            let both = std::thread::scope(|scope| {
+                let other = scope.spawn(|| secrets.destroy("lot.key"));
+                [secrets.destroy("lot.key"), other.join().unwrap()]
+            });
+            assert!(both.iter().all(Result::is_ok), "{both:?}");
+        }
     }
 
     #[test]

@@ -20,7 +20,6 @@ use tonic::service::Routes;
 
 use crate::authorization::Table;
 use crate::config::{ConfigDirectory, ServiceConfig};
-use crate::health::MetricsHook;
 use crate::net::BoxFuture;
 
 pub use arguments::{Command, ServiceArgs};
@@ -65,8 +64,6 @@ pub struct Built {
     pub routes: Routes,
     /// Who may call what; without a row nobody may.
     pub authorization: Table,
-    /// Lines for `/metrics` beside the shell's own.
-    pub metrics: Option<MetricsHook>,
     /// Closes the store.
     pub close: CloseHook,
 }

@@ -52,6 +52,10 @@ fn wrong_values_are_named_with_their_field() {
         ("\"operator\"]", "\"boss\"]", "roles"),
         ("roles = [\"provisioner\", \"intermediate-ca\", \"operator\"]", "roles = []", "peers[0].roles"),
         ("grpc = \"127.0.0.1:0\"", "", "grpc"),
+        ("[store]", "[trace]\notlp = \"https://127.0.0.1:4317\"\n[store]", "trace.otlp"),
+        ("[store]", "[trace]\notlp = \"127.0.0.1:4317\"\n[store]", "trace.otlp"),
+        ("[store]", "[trace]\notlp = \"http://collector\"\n[store]", "trace.otlp"),
+        ("[store]", "[trace]\none_in = 0\n[store]", "trace.one_in"),
     ];
     for (old, new, field) in cases {
         let message = refusal(old, new);

@@ -176,7 +176,7 @@ fn our_own_files_are_judged_before_use() {
     assert_eq!(reason(&remove("factory.example.pem")), "FILE_MISSING");
     let key = |home: &Home| home.path().join("own.key");
     assert_eq!(reason(&|home| support::write_mode(&key(home), &good.key, 0o644)), "KEY_FILE_EXPOSED");
-    assert_eq!(reason(&|home| support::write_mode(&key(home), "no key", 0o600)), "FILE_MALFORMED");
+    assert_eq!(reason(&|home| support::write_mode(&key(home), "no key", 0o600)), "KEY_FILE_MALFORMED");
     assert_eq!(reason(&|home| support::write_mode(&key(home), &ca.issue(&[OWN]).key, 0o600)), "OWN_KEY_MISMATCH");
     assert_eq!(reason(&|home| home.set_identity(&ca.issue(&[]))), "OWN_CERTIFICATE_WITHOUT_IDENTITY");
     let old = ca.issue_valid(&[OWN], DAY * -9, -DAY);

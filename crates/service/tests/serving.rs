@@ -219,7 +219,8 @@ async fn probes_are_answered_in_plain_text() {
     site.client(LINE).check(ask("")).await.unwrap();
     let metrics = http_get(&site, "/metrics").await;
     assert!(metrics.contains("countersign_connections_accepted_total 1\n"), "{metrics}");
-    assert!(metrics.contains("reason=\"PEER_NOT_ALLOWED\"} 0\n") && metrics.contains("probe_lines 1\n"));
+    assert!(metrics.contains("reason=\"PEER_NOT_ALLOWED\"} 0\n"), "{metrics}");
+    assert!(metrics.contains("countersign_probe_lines_total 0\n"), "what the service brings is told too: {metrics}");
 
     let endpoint = format!("http://{}", site.running.health_address());
     let mut grpc = HealthClient::new(tonic::transport::Endpoint::from_shared(endpoint).unwrap().connect_lazy());
@@ -247,6 +248,27 @@ async fn a_draining_service_says_that_it_is_not_ready() {
     site.probe.release.add_permits(1);
     assert!(slow.await.unwrap().is_ok());
     shutdown.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_rpc_and_refusals_by_reason() {
+    let site = Site::over_tcp(Limits::default()).await;
+    let mut client = site.client(LINE);
+    for _ in 0..3 {
+        client.check(ask("")).await.unwrap();
+    }
+    client.watch(ask("")).await.unwrap_err();
+    site.client("spiffe://factory.example/factory-y/operator").check(ask("")).await.unwrap_err();
+    let metrics = http_get(&site, "/metrics").await;
+    for line in [
+        "countersign_request_seconds_count{rpc=\"/grpc.health.v1.Health/Check\"} 4\n",
+        "countersign_requests_refused_total{reason=\"RPC_NOT_ALLOWED\"} 2\n",
+        "countersign_tls_files_refused 0\n",
+        "countersign_certificate_days_left 29\n",
+    ] {
+        assert!(metrics.contains(line), "{line:?} is not in {metrics}");
+    }
+    assert!(!metrics.contains("Health/Watch"), "an rpc without a row is no label");
 }
 
 async fn http_get(site: &Site, path: &str) -> String {

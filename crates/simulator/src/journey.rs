@@ -50,7 +50,27 @@ impl<'a> Journey<'a> {
     ///
     /// # Errors
     /// The first refusal, or what the file system says. Repeating the journey goes on from there.
-    pub async fn run(self, narrator: &mut dyn Narrator) -> anyhow::Result<Manifest> {
+    pub async fn run(mut self, narrator: &mut dyn Narrator) -> anyhow::Result<Manifest> {
+        let hops = self.hand_down(narrator).await?;
+        let provisioner = self.world.start_provisioner().await?;
+        narrator.service_ready(&provisioner.service.name, &provisioner.grpc);
+        let root = read_certificate(self.world.trust(), "root.pem")?;
+        let line = self.line().await?;
+        let made = line.provision(self.plan, self.world.folder(), &root, narrator).await.context("the line's part")?;
+        let tally = line.tally().await?;
+        let manifest = manifest(&made.devices, &hops);
+        let json = serde_json::to_string_pretty(&manifest)?;
+        self.world.folder().write("manifest.json", format!("{json}\n").as_bytes())?;
+        narrator.finished(&manifest, &tally, made.took);
+        Ok(manifest)
+    }
+
+    /// Starts the CAs one after the other, has the order approved and the lot handed over down to the last manufacturer. No device
+    /// is provisioned yet.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run).
+    pub async fn hand_down(&mut self, narrator: &mut dyn Narrator) -> anyhow::Result<Vec<HopEntry>> {
         let root_ca = self.world.start_root_ca().await?;
         narrator.service_ready(&root_ca.service.name, &root_ca.grpc);
         let order = self.brand().await.context("the brand's part")?;
@@ -63,17 +83,7 @@ impl<'a> Journey<'a> {
             narrator.lot_received(&stop, &hop);
             hops.push(hop);
         }
-        let provisioner = self.world.start_provisioner().await?;
-        narrator.service_ready(&provisioner.service.name, &provisioner.grpc);
-        let root = read_certificate(self.world.trust(), "root.pem")?;
-        let line = self.line().await?;
-        let made = line.provision(self.plan, self.world.folder(), &root, narrator).await.context("the line's part")?;
-        let tally = line.tally().await?;
-        let manifest = manifest(&made.devices, &hops);
-        let json = serde_json::to_string_pretty(&manifest)?;
-        self.world.folder().write("manifest.json", format!("{json}\n").as_bytes())?;
-        narrator.finished(&manifest, &tally, made.took);
-        Ok(manifest)
+        Ok(hops)
     }
 }
 

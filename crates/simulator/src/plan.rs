@@ -1,7 +1,10 @@
 //! Who takes part and what is built.
 
 use api::RequestId;
-use mfg::depth::{self, OrderCa};
+use mfg::{
+    depth::{self, OrderCa},
+    terms::{HandoffKeyAlgorithm, NameConstraintsProfile},
+};
 use pki::Sha256;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +36,8 @@ const KEPT_BACK: u32 = 20;
 pub struct Plan {
     devices: u32,
     hops: u32,
+    name_constraints: NameConstraintsProfile,
+    lot_keys: HandoffKeyAlgorithm,
 }
 
 /// A plan that cannot be carried out.
@@ -81,7 +86,7 @@ pub struct Stop {
 }
 
 impl Plan {
-    /// A plan for `devices` devices over `hops` manufacturers.
+    /// A plan for `devices` devices over `hops` manufacturers, with critical name constraints and P-256 lot keys.
     ///
     /// # Errors
     /// `CHAIN_TOO_DEEP` for more than six.
@@ -91,7 +96,36 @@ impl Plan {
         }
         let count = usize::try_from(hops).unwrap_or(usize::MAX);
         depth::check(count, OrderCa::Absent).map_err(|cause| PlanError::TooDeep { hops, cause })?;
-        Ok(Self { devices, hops })
+        Ok(Self {
+            devices,
+            hops,
+            name_constraints: NameConstraintsProfile::Critical,
+            lot_keys: HandoffKeyAlgorithm::P256,
+        })
+    }
+
+    /// The same plan with other terms for name constraints.
+    #[must_use]
+    pub fn with_name_constraints(self, name_constraints: NameConstraintsProfile) -> Self {
+        Self { name_constraints, ..self }
+    }
+
+    /// The same plan with other terms for lot keys.
+    #[must_use]
+    pub fn with_lot_keys(self, lot_keys: HandoffKeyAlgorithm) -> Self {
+        Self { lot_keys, ..self }
+    }
+
+    /// How the order's handoff certificates carry their name constraint.
+    #[must_use]
+    pub fn name_constraints(&self) -> NameConstraintsProfile {
+        self.name_constraints
+    }
+
+    /// Algorithm of the order's lot keys.
+    #[must_use]
+    pub fn lot_keys(&self) -> HandoffKeyAlgorithm {
+        self.lot_keys
     }
 
     /// The order's units without the yield allowance.

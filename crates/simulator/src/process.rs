@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
-    process::{Child, Command},
+    process::{Child, ChildStdin, Command},
     time::timeout,
 };
 
@@ -59,6 +59,8 @@ pub struct ServiceProcess {
     /// Its process id.
     pub pid: u32,
     child: Child,
+    /// Its standard input. When this end is gone, however we ended, the service ends too.
+    _lifeline: ChildStdin,
 }
 
 #[derive(Deserialize)]
@@ -71,17 +73,21 @@ const TO_START: Duration = Duration::from_secs(60);
 const TO_END: Duration = Duration::from_secs(30);
 
 impl ServiceProcess {
-    /// Starts a service and waits until it is ready. What it logs goes to a file beside its configuration.
+    /// Starts a service and waits until it is ready. What it logs goes to a file beside its configuration. It ends with this process
+    /// at the latest, also when this process is killed.
     ///
     /// # Errors
     /// When it ends before it is ready, with the end of its log.
     pub async fn start(program: &Program, service: Service) -> anyhow::Result<Self> {
         let log_path = service.config.with_extension("log");
-        let mut child = command(program, &service, &log_path, &[])?
+        let mut child = command(program, &service, &log_path, &["--until-stdin-ends"])?
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {}", program.path.display()))?;
         let pid = child.id().context("the process ended at once")?;
+        // Not left in the child: waiting for it would close this, and so end it twice.
+        let lifeline = child.stdin.take().context("no standard input")?;
         let stdout = child.stdout.take().context("no standard output")?;
         let mut lines = BufReader::new(stdout).lines();
         let ready = timeout(TO_START, async {
@@ -94,7 +100,7 @@ impl ServiceProcess {
         })
         .await
         .with_context(|| format!("{} was not ready in time", service.name))??;
-        Ok(Self { service, grpc: ready.grpc, health: ready.health, pid, child })
+        Ok(Self { service, grpc: ready.grpc, health: ready.health, pid, child, _lifeline: lifeline })
     }
 
     /// Runs a service once with a flag, e.g. `--init-store`.

@@ -1,20 +1,14 @@
 //! A world of services: the brand's root-ca, an intermediate-ca for every manufacturer, a provisioner for the last one.
 
-use std::sync::Arc;
-
 use anyhow::Context as _;
-use issuance::{
-    Instance, KeyKind, KeyPolicy, Receipt, RootMaker, SerialSource, SoftwareKey, Stage, SystemEntropy,
-    profile::RootProfileDocument,
-};
-use mfg::terms::{HandoffKeyAlgorithm, Period, TermsTime};
-use pki::{Sha256, UnixTime, pem};
+use ceremony::Ceremony;
+use mfg::terms::HandoffKeyAlgorithm;
 use service::{Clock as _, SystemClock};
 
 use crate::{
-    configs::{self, APPROVERS, PeerOf},
+    configs::{self, APPROVERS, PeerOf, Ports, Workplace},
     folder::Folder,
-    organisation::{Organisation, write_key},
+    organisation::Organisation,
     plan::{BRAND, Plan, Stop},
     process::{Program, Service, ServiceProcess},
 };
@@ -22,11 +16,20 @@ use crate::{
 const BRAND_NAME: &str = "Company-X";
 const OPERATOR_ROLES: &[&str] = &["operator", "auditor"];
 
+/// A service that was killed, with what it takes to start it again.
+#[derive(Debug)]
+pub struct Killed {
+    index: usize,
+    service: Service,
+    grpc: String,
+}
+
 /// A world's organisations on disk, and the services that run.
 pub struct World {
     folder: Folder,
     trust: Folder,
     program: Program,
+    lot_keys: HandoffKeyAlgorithm,
     /// The brand owner.
     pub brand: Organisation,
     /// The manufacturers in the order of the route, each with where it stands on it.
@@ -60,7 +63,7 @@ impl World {
         last.enroll("provisioner", "provisioner", Some("line-1"))?;
         last.enroll("station", "station", Some("station-1"))?;
         last.escrow_key()?;
-        Ok(Self { folder, trust, program, brand, manufacturers, services: Vec::new() })
+        Ok(Self { folder, trust, program, lot_keys: plan.lot_keys(), brand, manufacturers, services: Vec::new() })
     }
 
     /// The world's folder.
@@ -94,10 +97,7 @@ impl World {
     /// # Errors
     /// When it does not become ready.
     pub async fn start_root_ca(&mut self) -> anyhow::Result<&ServiceProcess> {
-        let mut peers = vec![PeerOf { organisation: &self.brand, roles: OPERATOR_ROLES }];
-        peers.extend(self.manufacturers.iter().map(|(_, o)| PeerOf { organisation: o, roles: &["intermediate-ca"] }));
-        let config = configs::root_ca(&peers);
-        let service = self.write_service(&self.brand, "root-ca", &config)?;
+        let service = self.write_root_ca(Ports::ANY)?;
         self.start(service).await
     }
 
@@ -106,21 +106,10 @@ impl World {
     /// # Errors
     /// When it does not become ready.
     pub async fn start_intermediate_ca(&mut self, index: usize) -> anyhow::Result<&ServiceProcess> {
-        let (stop, own) = self.manufacturers.get(index).context("no such manufacturer")?;
-        let (sender, role) = match index.checked_sub(1).and_then(|above| self.manufacturers.get(above)) {
-            Some((_, organisation)) => (organisation, "intermediate-ca"),
-            None => (&self.brand, "root-ca"),
-        };
-        let address = self.service(&stop.from, role)?.grpc.clone();
-        let mut peers = vec![
-            PeerOf { organisation: own, roles: &["operator", "auditor", "provisioner"] },
-            PeerOf { organisation: sender, roles: std::slice::from_ref(&role) },
-        ];
-        if let Some((_, receiver)) = self.manufacturers.get(index + 1) {
-            peers.push(PeerOf { organisation: receiver, roles: &["intermediate-ca"] });
-        }
-        let config = configs::intermediate_ca(own, (&stop.from, role, &address), &peers);
-        let service = self.write_service(own, "intermediate-ca", &config)?;
+        let (stop, _) = self.manufacturers.get(index).context("no such manufacturer")?;
+        let (sender, role) = configs::sender_of(stop);
+        let address = self.service(sender, role)?.grpc.clone();
+        let service = self.write_intermediate_ca(index, &address, Ports::ANY)?;
         self.start(service).await
     }
 
@@ -131,10 +120,96 @@ impl World {
     pub async fn start_provisioner(&mut self) -> anyhow::Result<&ServiceProcess> {
         let (_, own) = self.last()?;
         let signer = self.service(own.id(), "intermediate-ca")?.grpc.clone();
-        let peers = [PeerOf { organisation: own, roles: &["operator", "auditor", "station", "intermediate-ca"] }];
-        let config = configs::provisioner(own, &signer, &peers);
-        let service = self.write_service(own, "provisioner", &config)?;
+        let service = self.write_provisioner(&signer, Ports::ANY)?;
         self.start(service).await
+    }
+
+    /// Writes every service's configuration with fixed ports and makes its store, so that anybody can start it by hand.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub(crate) async fn prepare_services(&self) -> anyhow::Result<Vec<Service>> {
+        let mut services = vec![self.write_root_ca(configs::ROOT_CA_PORTS)?];
+        let mut above = configs::ROOT_CA_PORTS;
+        for index in 0..self.manufacturers.len() {
+            let ports = configs::intermediate_ca_ports(index);
+            services.push(self.write_intermediate_ca(index, &above.address(), ports)?);
+            above = ports;
+        }
+        services.push(self.write_provisioner(&above.address(), configs::PROVISIONER_PORTS)?);
+        for service in &services {
+            self.init_store(service).await?;
+        }
+        Ok(services)
+    }
+
+    /// Writes what the people's commands read: `<organisation>/as-<person>.toml`.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub(crate) fn write_profiles(&self) -> anyhow::Result<()> {
+        let at = |role, of, ports: Ports| Workplace { role, of, address: ports.address() };
+        for name in APPROVERS {
+            write_profile(&self.brand, name, &[at("root-ca", &self.brand, configs::ROOT_CA_PORTS)])?;
+        }
+        let last = self.manufacturers.len().saturating_sub(1);
+        for (index, (_, own)) in self.manufacturers.iter().enumerate() {
+            let mut places = vec![at("intermediate-ca", own, configs::intermediate_ca_ports(index))];
+            if index == last {
+                places.push(at("provisioner", own, configs::PROVISIONER_PORTS));
+                write_profile(own, "station", &[at("provisioner", own, configs::PROVISIONER_PORTS)])?;
+            }
+            write_profile(own, "operator", &places)?;
+        }
+        Ok(())
+    }
+
+    fn write_root_ca(&self, ports: Ports) -> anyhow::Result<Service> {
+        let mut peers = vec![PeerOf {
+            organisation: &self.brand,
+            roles: OPERATOR_ROLES,
+            who: "the roles accepted from it: our own people",
+        }];
+        let who = "a manufacturer that receives lots from us";
+        peers.extend(self.manufacturers.iter().map(|(_, organisation)| PeerOf {
+            organisation,
+            roles: &["intermediate-ca"],
+            who,
+        }));
+        self.write_service(&self.brand, "root-ca", &configs::root_ca(ports, &peers, self.lot_keys)?)
+    }
+
+    fn write_intermediate_ca(&self, index: usize, sender_address: &str, ports: Ports) -> anyhow::Result<Service> {
+        let (stop, own) = self.manufacturers.get(index).context("no such manufacturer")?;
+        let sender = match index.checked_sub(1).and_then(|above| self.manufacturers.get(above)) {
+            Some((_, organisation)) => organisation,
+            None => &self.brand,
+        };
+        let (from, role) = configs::sender_of(stop);
+        let mut peers = vec![
+            PeerOf {
+                organisation: own,
+                roles: &["operator", "auditor", "provisioner"],
+                who: "the roles accepted from it: our own people and lines",
+            },
+            PeerOf { organisation: sender, roles: std::slice::from_ref(&role), who: "the sender" },
+        ];
+        if let Some((_, receiver)) = self.manufacturers.get(index + 1) {
+            let who = "a manufacturer that receives lots from us";
+            peers.push(PeerOf { organisation: receiver, roles: &["intermediate-ca"], who });
+        }
+        let config = configs::intermediate_ca(own, ports, (from, role, sender_address), &peers)?;
+        self.write_service(own, "intermediate-ca", &config)
+    }
+
+    fn write_provisioner(&self, signer: &str, ports: Ports) -> anyhow::Result<Service> {
+        let (_, own) = self.last()?;
+        let peers = [PeerOf {
+            organisation: own,
+            roles: &["operator", "auditor", "station", "intermediate-ca"],
+            who: "the roles accepted from it: our own people, stations and signer",
+        }];
+        self.write_service(own, "provisioner", &configs::provisioner(own, ports, signer, &peers)?)
     }
 
     /// A running service.
@@ -172,53 +247,72 @@ impl World {
         Ok(())
     }
 
+    /// Kills one service as a power cut would. [`World::start_again`] brings it back.
+    ///
+    /// # Errors
+    /// When it does not run, or the operating system refuses.
+    pub async fn kill_service(&mut self, manufacturer: &str, kind: &str) -> anyhow::Result<Killed> {
+        let index = self.services.iter().position(|s| s.service.manufacturer == manufacturer && s.service.kind == kind);
+        let index = index.with_context(|| format!("the {kind} of {manufacturer} does not run"))?;
+        let running = self.services.remove(index);
+        let killed = Killed { index, service: running.service.clone(), grpc: running.grpc.clone() };
+        running.kill().await?;
+        Ok(killed)
+    }
+
+    /// Starts a killed service again, on its store and at the address that it had, so that its callers find it.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub async fn start_again(&mut self, killed: Killed) -> anyhow::Result<&ServiceProcess> {
+        let Killed { index, service, grpc } = killed;
+        let config = std::fs::read_to_string(&service.config)?;
+        std::fs::write(&service.config, config.replace(configs::ANY_GRPC, &format!("grpc = {grpc:?}")))?;
+        let running = ServiceProcess::start(&self.program, service).await?;
+        let index = index.min(self.services.len());
+        self.services.insert(index, running);
+        self.services.get(index).context("just started")
+    }
+
     fn write_service(&self, own: &Organisation, kind: &'static str, config: &str) -> anyhow::Result<Service> {
         let path = own.folder().write(&format!("{kind}.toml"), config.as_bytes())?;
         Ok(Service { name: format!("{}/{kind}", own.id()), kind, manufacturer: own.id().to_owned(), config: path })
     }
 
-    async fn start(&mut self, service: Service) -> anyhow::Result<&ServiceProcess> {
+    async fn init_store(&self, service: &Service) -> anyhow::Result<()> {
         if !service.config.with_file_name(format!("{}-store", service.kind)).exists() {
-            ServiceProcess::run_once(&self.program, &service, "--init-store").await?;
+            ServiceProcess::run_once(&self.program, service, "--init-store").await?;
         }
+        Ok(())
+    }
+
+    async fn start(&mut self, service: Service) -> anyhow::Result<&ServiceProcess> {
+        self.init_store(&service).await?;
         let running = ServiceProcess::start(&self.program, service).await?;
         self.services.push(running);
         self.services.last().context("just started")
     }
 }
 
-/// Proof that a development root's certificate is on disk before its key signs it.
-struct OnDisk(Sha256);
-
-impl Receipt for OnDisk {
-    fn covers(&self, tbs_digest: &Sha256) -> bool {
-        self.0 == *tbs_digest
-    }
+fn write_profile(own: &Organisation, file: &str, places: &[Workplace<'_>]) -> anyhow::Result<()> {
+    own.folder().write(&format!("as-{file}.toml"), configs::profile(own, file, places)?.as_bytes())?;
+    Ok(())
 }
 
-/// Makes the development trust anchor, if it is not there.
+/// Holds the ceremony of the development trust anchor, if it was not held to its end.
 fn device_root(brand: &Organisation, trust: &Folder) -> anyhow::Result<()> {
-    if trust.has("root.pem") {
+    const INPUT: &str = "root-ceremony.toml";
+    let begun = brand.folder().has(INPUT);
+    if trust.has("root.pem") && (!begun || brand.folder().has("root-ceremony/evidence.json")) {
         return Ok(());
     }
-    let key = SoftwareKey::generate(KeyKind::P256)?;
-    write_key(brand.folder(), "root.key", &key)?;
-    let profile = RootProfileDocument {
-        organization: BRAND_NAME.to_owned(),
-        common_name: format!("{BRAND_NAME} Development Device Root"),
-        validity: Period {
-            not_before: TermsTime(UnixTime::parse("2026-01-01T00:00:00Z")?),
-            not_after: TermsTime::never(),
-        },
-        stage: Stage::Development,
+    if !begun {
+        let input = configs::root_ceremony(BRAND_NAME, "../trust/root.pem")?;
+        brand.folder().write(INPUT, input.as_bytes())?;
     }
-    .check()?;
-    let maker = RootMaker::<OnDisk>::new(Arc::new(key), &KeyPolicy::ca(HandoffKeyAlgorithm::P256), profile)?;
-    let serials = SerialSource::new(Instance::of(1)?, Arc::new(SystemEntropy));
-    let draft = maker.draft(serials.next_serial()?)?;
-    brand.folder().write("root.tbs", draft.tbs())?;
-    let on_disk = OnDisk(Sha256::of(&brand.folder().read("root.tbs")?));
-    let root = maker.sign(draft.recorded(on_disk)?)?.into_der();
-    trust.write("root.pem", pem::encode("CERTIFICATE", &root).as_bytes())?;
+    let nobody = "no passphrase is asked for in a development root's ceremony";
+    let held = Ceremony::read(&brand.folder().join(INPUT))?
+        .hold(SystemClock.now(), &mut |_| Err(std::io::Error::other(nobody)));
+    held.context("the ceremony of the development root")?;
     Ok(())
 }

@@ -49,6 +49,8 @@ pub(crate) struct LotTally {
     scrapped: u64,
     #[prost(uint64, tag = "7")]
     closed: u64,
+    #[prost(uint64, tag = "8")]
+    written: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -152,6 +154,7 @@ impl LotTally {
             reserved: fields.reserved,
             scrapped: fields.scrapped,
             closed: fields.closed,
+            written: fields.written,
         }
     }
 
@@ -164,6 +167,7 @@ impl LotTally {
             reserved: self.reserved,
             scrapped: self.scrapped,
             closed: self.closed,
+            written: self.written,
         };
         let tally = Tally::try_from(fields).map_err(|_| Malformed("a tally breaks the law of conservation"))?;
         Ok((Key::from_bytes(lot), tally))

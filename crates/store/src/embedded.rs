@@ -32,7 +32,7 @@ pub struct Options {
     pub overlay_limit: usize,
     /// The index is brought up to date at least this often while there is something new.
     pub index_interval: Duration,
-    /// Octets that the index may cache.
+    /// Octets that the index may cache of listed names; its filters come on top, a megabyte or so for each million of keys.
     pub index_cache_bytes: u64,
     /// With less than this free, commits are refused as on a full disk: the rest is the index's.
     pub reserve_bytes: u64,
@@ -40,19 +40,34 @@ pub struct Options {
     pub faults: FaultPlan,
     /// Told now and then while a journal is read at opening.
     pub progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
+    /// Told of every sync.
+    pub synced: Option<SyncObserver>,
+}
+
+/// Told of every sync, by whoever waited for it: it must not block.
+pub type SyncObserver = Arc<dyn Fn(Synced) + Send + Sync>;
+
+/// One sync of the journal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Synced {
+    /// Units that became durable by it.
+    pub units: usize,
+    /// What writing them and the sync took.
+    pub took: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             segment_bytes: 64 << 20,
-            index_batch: 20_000,
-            overlay_limit: 200_000,
+            index_batch: 100_000,
+            overlay_limit: 500_000,
             index_interval: Duration::from_secs(2),
-            index_cache_bytes: 64 << 20,
+            index_cache_bytes: 8 << 20,
             reserve_bytes: 32 << 20,
             faults: FaultPlan::default(),
             progress: None,
+            synced: None,
         }
     }
 }
@@ -130,6 +145,7 @@ impl EmbeddedStore {
             index: recovered.index,
             bounds,
             faults,
+            synced: options.synced,
         });
         // What was replayed need not be replayed again.
         indexer::catch_up(&engine)?;
@@ -214,6 +230,10 @@ impl Store for EmbeddedStore {
 
     fn receipt(&self, at: Position) -> Result<Receipt, StoreError> {
         self.engine.receipt(at)
+    }
+
+    fn syncs(&self) -> u64 {
+        self.engine.journal.syncs()
     }
 
     fn head(&self) -> Head {

@@ -1,18 +1,19 @@
 //! The embedded engine while it serves: commits and reads.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::body::{self, Body};
+use crate::embedded::{SyncObserver, Synced};
 use crate::error::StoreError;
 use crate::fault::FaultPlan;
 use crate::frame::StoreId;
 use crate::group::{Core, Outcome, Ticket};
 use crate::index::{self, Index};
 use crate::journal::{AppendError, Journal};
+use crate::key_map::KeyMap;
 use crate::outside::{Sha256, Tally};
 use crate::reader::Frame;
 use crate::receipt::Receipt;
@@ -37,6 +38,7 @@ pub(crate) struct Engine {
     pub(crate) index: Index,
     pub(crate) bounds: Bounds,
     pub(crate) faults: FaultPlan,
+    pub(crate) synced: Option<SyncObserver>,
 }
 
 /// When the index is brought up to date, and how far it may lag.
@@ -50,7 +52,7 @@ pub(crate) struct Bounds {
 /// What the index said before the lock was taken, so that nobody waits for its disk.
 struct LookedUp {
     version: u64,
-    found: HashMap<Key, Option<u64>>,
+    found: KeyMap<Option<u64>>,
 }
 
 impl Engine {
@@ -191,7 +193,11 @@ impl Engine {
     fn lead<'a>(&'a self, mut core: MutexGuard<'a, Core>) -> MutexGuard<'a, Core> {
         let group = core.begin_write();
         drop(core);
+        let begun = Instant::now();
         let written = self.journal.append(&group.buffer, group.start, &group.chain_before);
+        if let Some(synced) = &self.synced {
+            synced(Synced { units: group.units, took: begun.elapsed() });
+        }
         let mut core = self.lock();
         match written {
             Ok(()) => core.end_write(),

@@ -45,6 +45,7 @@ pub(crate) struct Group {
     pub(crate) chain_before: Chain,
     pub(crate) end: End,
     pub(crate) buffer: Vec<u8>,
+    pub(crate) units: usize,
     pub(crate) layer: Layer,
     pub(crate) ticket: Ticket,
 }
@@ -56,6 +57,7 @@ impl Group {
             chain_before: end.chain,
             end,
             buffer: Vec::new(),
+            units: 0,
             layer: Layer::default(),
             ticket: Ticket::default(),
         }
@@ -77,6 +79,7 @@ impl Group {
         let place = Place { store, position, group_start: self.start, chain: &self.end.chain };
         let (chain, end) = frame::append(&mut self.buffer, &place, scratch);
         self.end = End { position: end, chain, last: Some(position) };
+        self.units += 1;
         Ok(Position::from_u64(position))
     }
 }

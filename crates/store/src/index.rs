@@ -1,4 +1,7 @@
-//! The index: sled, holding nothing that the journal does not.
+//! The index: holding nothing that the journal does not. Keys are in [`Runs`], listed names in sled.
+//!
+//! A line asks for keys all day, most of them new, so they have a form of their own: compact, and without a look at the disk for
+//! what is not there. Names are few and asked for in order, which sled does well.
 //!
 //! sled's own flush is not durable, its errors may be panics, and either may follow from what is on the disk. So whatever it
 //! says is an error here, never a panic, and the caller's answer to an error is to rebuild.
@@ -12,6 +15,7 @@ use crate::error::{StoreError, is_full};
 use crate::files;
 use crate::frame::StoreId;
 use crate::layer::Pointers;
+use crate::runs::Runs;
 use crate::unit::Key;
 
 pub(crate) const DIR: &str = "index";
@@ -21,8 +25,13 @@ pub(crate) const DIR: &str = "index";
 pub(crate) struct Cache(pub(crate) u64);
 
 pub(crate) struct Index {
-    keys: sled::Tree,
-    names: sled::Tree,
+    keys: Runs,
+    names: Names,
+}
+
+/// What sled holds.
+struct Names {
+    entries: sled::Tree,
     notes: sled::Tree,
     database: sled::Db,
     file: File,
@@ -30,10 +39,11 @@ pub(crate) struct Index {
 
 /// Its presence says that the index answered wrongly and is to be rebuilt.
 const CONDEMNED: &str = "index.condemned";
-/// Keys in one sled batch; larger ones are slower by measurement.
-const BATCH: usize = 256;
-const APPLIED: &[u8] = b"applied";
+/// The directory of the runs within the index's.
+const KEYS: &str = "keys";
 const STORE: &[u8] = b"store";
+/// Stands among the names, and without the separator in no collection.
+const APPLIED: &[u8] = b"applied";
 
 /// Why the index cannot be used; it is to be rebuilt, or the process stops.
 #[derive(Debug)]
@@ -63,13 +73,21 @@ impl Index {
         if dir.join(CONDEMNED).exists() {
             return Err(Unusable::Broken("it answered wrongly before".into()));
         }
-        let index = Self::open_any(dir, cache)?;
-        let own = guarded(|| index.notes.get(STORE))?;
-        if own.as_deref() == Some(store.as_slice()) {
-            Ok(index)
-        } else {
-            Err(Unusable::Broken("it is of another store".into()))
+        if !dir.join(DIR).exists() {
+            // sled would make one, and it would be put aside as damaged.
+            return Err(Unusable::Broken("there is none yet".into()));
         }
+        let names = Names::open(dir, cache)?;
+        let own = guarded(|| names.notes.get(STORE))?;
+        if own.as_deref() != Some(store.as_slice()) {
+            return Err(Unusable::Broken("it is of another store".into()));
+        }
+        let keys = Runs::open(&dir.join(DIR).join(KEYS), store)?;
+        // sled forgets silently what stands behind damage; the keys remember how much there was.
+        if names.applied()? < keys.named() {
+            return Err(Unusable::Broken("names are missing".into()));
+        }
+        Ok(Self { keys, names })
     }
 
     /// Creates an empty one, where none is.
@@ -77,10 +95,10 @@ impl Index {
         let path = dir.join(DIR);
         fs::create_dir(&path).map_err(StoreError::io("creating", &path))?;
         let create = || {
-            let index = Self::open_any(dir, cache)?;
-            guarded(|| index.notes.insert(STORE, store.as_slice()))?;
-            index.sync()?;
-            Ok(index)
+            let names = Names::open(dir, cache)?;
+            guarded(|| names.notes.insert(STORE, store.as_slice()))?;
+            names.sync()?;
+            Ok(Self { keys: Runs::create(&path.join(KEYS), store)?, names })
         };
         let index = create().map_err(|unusable: Unusable| StoreError::from(unusable))?;
         files::sync_dir(&path)?;
@@ -95,32 +113,14 @@ impl Index {
         Ok(index)
     }
 
-    fn open_any(dir: &Path, Cache(cache): Cache) -> Result<Self, Unusable> {
-        let path = dir.join(DIR);
-        let open = || {
-            // No thread of sled's own flushes: the indexer does, and then syncs.
-            let config = sled::Config::new().path(&path).cache_capacity(cache).flush_every_ms(None);
-            let database = config.open()?;
-            let (keys, names) = (database.open_tree("keys")?, database.open_tree("names")?);
-            let notes = database.open_tree("notes")?;
-            let file = OpenOptions::new().read(true).write(true).open(path.join("db"))?;
-            Ok(Self { keys, names, notes, database, file })
-        };
-        guarded(open)
-    }
-
     /// The end of the journal up to which everything is applied.
-    pub(crate) fn applied(&self) -> Result<u64, Unusable> {
-        match guarded(|| self.notes.get(APPLIED))? {
-            Some(value) => number(&value),
-            None => Ok(0),
-        }
+    pub(crate) fn applied(&self) -> u64 {
+        self.keys.applied()
     }
 
     /// Where a key points.
     pub(crate) fn position(&self, key: &Key) -> Result<Option<u64>, Unusable> {
-        let found = guarded(|| self.keys.get(key.as_bytes()))?;
-        found.map(|value| number(&value)).transpose()
+        self.keys.position(key)
     }
 
     /// At most `limit` names of `collection` after `after`, in order.
@@ -136,7 +136,7 @@ impl Index {
         let mut to = collection.as_bytes().to_vec();
         to.push(1);
         let found = guarded(|| {
-            let range = self.names.range((from, Bound::Excluded(to)));
+            let range = self.names.entries.range((from, Bound::Excluded(to)));
             range.take(limit).collect::<Result<Vec<_>, _>>()
         })?;
         let own = collection.len() + 1;
@@ -147,34 +147,54 @@ impl Index {
         found.into_iter().map(parse).collect()
     }
 
-    /// Notes that everything before `end` is applied. Durable only after [`Index::sync`].
-    pub(crate) fn note_applied(&self, end: u64) -> Result<(), Unusable> {
-        guarded(|| self.notes.insert(APPLIED, &end.to_be_bytes())).map(|_| ())
+    /// Applies pointers, and notes that everything before `end` is applied; without `end` what was noted stays. Durable when this
+    /// returns.
+    pub(crate) fn apply(&self, pointers: &Pointers, end: Option<u64>) -> Result<(), Unusable> {
+        // Names first: the note stands with the keys, and says that both are there.
+        let mut named = self.keys.named();
+        if !pointers.entries.is_empty() {
+            named += 1;
+            self.names.apply(pointers, named)?;
+            self.names.sync()?;
+        }
+        self.keys.apply(&pointers.keys, end, named)
+    }
+}
+
+impl Names {
+    fn open(dir: &Path, Cache(cache): Cache) -> Result<Self, Unusable> {
+        let path = dir.join(DIR);
+        let open = || {
+            // No thread of sled's own flushes: the indexer does, and then syncs.
+            let config = sled::Config::new().path(&path).cache_capacity(cache).flush_every_ms(None);
+            let database = config.open()?;
+            let (entries, notes) = (database.open_tree("names")?, database.open_tree("notes")?);
+            let file = OpenOptions::new().read(true).write(true).open(path.join("db"))?;
+            Ok(Self { entries, notes, database, file })
+        };
+        guarded(open)
     }
 
-    /// Applies a batch. Durable only after [`Index::sync`].
-    pub(crate) fn apply(&self, pointers: &Pointers) -> Result<(), Unusable> {
-        // Sorted, so that neighbours meet in the same page.
-        let mut sorted: Vec<_> = pointers.keys.iter().collect();
-        sorted.sort_unstable();
-        guarded(|| {
-            for part in sorted.chunks(BATCH) {
-                let mut batch = sled::Batch::default();
-                for (key, position) in part {
-                    batch.insert(key.as_bytes(), &position.to_be_bytes());
-                }
-                self.keys.apply_batch(batch)?;
-            }
-            let mut batch = sled::Batch::default();
-            for ((collection, name), position) in &pointers.entries {
-                batch.insert(name_key(collection, name), &position.to_be_bytes());
-            }
-            self.names.apply_batch(batch)
-        })
+    /// How often names were applied.
+    fn applied(&self) -> Result<u64, Unusable> {
+        match guarded(|| self.entries.get(APPLIED))? {
+            Some(value) => number(&value),
+            None => Ok(0),
+        }
     }
 
-    /// Makes everything applied durable: sled writes, we sync.
-    pub(crate) fn sync(&self) -> Result<(), Unusable> {
+    /// Applies names, and notes that it is the `times`th time; both or nothing.
+    fn apply(&self, pointers: &Pointers, times: u64) -> Result<(), Unusable> {
+        let mut batch = sled::Batch::default();
+        batch.insert(APPLIED, &times.to_be_bytes());
+        for ((collection, name), position) in &pointers.entries {
+            batch.insert(name_key(collection, name), &position.to_be_bytes());
+        }
+        guarded(|| self.entries.apply_batch(batch))
+    }
+
+    /// Makes what was applied durable: sled writes, we sync.
+    fn sync(&self) -> Result<(), Unusable> {
         guarded(|| {
             self.database.flush()?;
             self.file.sync_data()?;

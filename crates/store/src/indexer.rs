@@ -7,8 +7,6 @@ use crate::engine::Engine;
 use crate::error::StoreError;
 use crate::fault::Step;
 use crate::group::Core;
-use crate::index::Unusable;
-use crate::layer::Pointers;
 
 /// What one round came to.
 enum Round {
@@ -94,7 +92,7 @@ fn bring_up_to_date(engine: &Engine, mut core: MutexGuard<'_, Core>) -> Result<R
     if engine.faults.hits(Step::IndexApply) {
         return Err(StoreError::Stopped { why: "planned fault of the index".to_owned() });
     }
-    apply(engine, &pointers, &checkpoint)?;
+    engine.index.apply(&pointers, Some(checkpoint.end.position))?;
     if engine.faults.hits(Step::Checkpoint) {
         return Err(StoreError::Stopped { why: "planned fault of the checkpoint".to_owned() });
     }
@@ -111,10 +109,4 @@ fn bring_up_to_date(engine: &Engine, mut core: MutexGuard<'_, Core>) -> Result<R
         Err(StoreError::Full) => Ok(Round::Starved),
         Err(error) => Err(error),
     }
-}
-
-fn apply(engine: &Engine, pointers: &Pointers, checkpoint: &Checkpoint) -> Result<(), Unusable> {
-    engine.index.apply(pointers)?;
-    engine.index.note_applied(checkpoint.end.position)?;
-    engine.index.sync()
 }

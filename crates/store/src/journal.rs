@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::error::{StoreError, is_full};
@@ -26,6 +27,8 @@ pub(crate) struct Journal {
     segments: RwLock<Vec<Segment>>,
     tail: Mutex<Tail>,
     files: Mutex<VecDeque<(u64, Arc<File>)>>,
+    /// Groups that were synced.
+    syncs: AtomicU64,
     faults: FaultPlan,
 }
 
@@ -74,6 +77,7 @@ impl Journal {
             segments: RwLock::new(segments),
             tail: Mutex::new(tail),
             files: Mutex::default(),
+            syncs: AtomicU64::new(0),
             faults,
         })
     }
@@ -106,10 +110,16 @@ impl Journal {
         // A failed sync is final: the kernel may have dropped the pages and would call the next sync a success.
         tail.file.sync_data().map_err(AppendError::Broken)?;
         tail.length += group.len() as u64;
+        self.syncs.fetch_add(1, Ordering::Relaxed);
         if self.faults.hits(Step::AfterSync) {
             return Err(broken("planned fault after sync"));
         }
         Ok(())
+    }
+
+    /// How many groups were synced.
+    pub(crate) fn syncs(&self) -> u64 {
+        self.syncs.load(Ordering::Relaxed)
     }
 
     fn write(&self, tail: &Tail, group: &[u8]) -> io::Result<()> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
 use crate::body::{Body, Malformed};
+use crate::key_map::KeyMap;
 use crate::outside::{Sha256, Tally};
 use crate::unit::Key;
 
@@ -13,7 +14,7 @@ pub(crate) type Listing = (String, String);
 /// What the index holds: where keys and listed names point.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pointers {
-    pub(crate) keys: HashMap<Key, u64>,
+    pub(crate) keys: KeyMap<u64>,
     pub(crate) entries: BTreeMap<Listing, u64>,
 }
 

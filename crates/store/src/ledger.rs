@@ -80,10 +80,14 @@ impl View<'_> {
                     | Movement::HandOver(_)
                     | Movement::Provision
                     | Movement::UnProvision
-                    | Movement::ScrapBlank
+                    | Movement::Write
+                    | Movement::Rework
+                    | Movement::ScrapBlank(_)
                     | Movement::ScrapProvisioned
-                    | Movement::ReinstateBlank
+                    | Movement::ScrapWritten
+                    | Movement::ReinstateBlank(_)
                     | Movement::ReinstateProvisioned
+                    | Movement::Restate(_)
                     | Movement::Close => return Err(Conflict::NoSuchLot { lot }),
                 },
             };

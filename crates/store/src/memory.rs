@@ -37,6 +37,8 @@ struct Memory {
     end: (u64, Chain),
     /// What a power cut leaves.
     synced: (u64, Chain),
+    /// How often it was synced.
+    syncs: u64,
     stopped: Option<&'static str>,
 }
 
@@ -64,6 +66,7 @@ impl MemoryStore {
             state: Layer::default(),
             end: (0, genesis),
             synced: (0, genesis),
+            syncs: 0,
             stopped: None,
         };
         Self { memory: Mutex::new(memory), faults }
@@ -114,6 +117,7 @@ impl MemoryStore {
             return Err(memory.stop("planned fault of sync"));
         }
         memory.synced = memory.end;
+        memory.syncs += 1;
         if self.faults.hits(Step::AfterSync) {
             return Err(memory.stop("planned fault after sync"));
         }
@@ -226,6 +230,10 @@ impl Store for MemoryStore {
         let memory = self.running()?;
         let open = memory.state.intents.get(&at.as_u64()).copied().flatten();
         open.map(|digest| Receipt::new(digest, at)).ok_or(StoreError::IntentNotOpen { position: at })
+    }
+
+    fn syncs(&self) -> u64 {
+        self.lock().syncs
     }
 
     fn head(&self) -> Head {

@@ -106,8 +106,10 @@ pub(crate) fn recover(dir: &Path, identity: &StoreIdentity, options: &Options) -
         survey.check_remembered(&checkpoint.end, &genesis)?;
         floor = checkpoint.end.position;
     }
-    let index = Index::open(dir, store, Cache(options.index_cache_bytes));
-    let index = index.and_then(|index| index.applied().map(|applied| (index, applied)));
+    let index = Index::open(dir, store, Cache(options.index_cache_bytes)).map(|index| {
+        let applied = index.applied();
+        (index, applied)
+    });
     if let Ok((_, applied)) = &index {
         // Only what is durable is ever applied.
         floor = floor.max(*applied);
@@ -169,7 +171,7 @@ impl Replay<'_> {
         self.frames += 1;
         if self.settled.pointers.count() >= self.options.overlay_limit.max(1) {
             let pointers = std::mem::take(&mut self.settled.pointers);
-            self.index.apply(&pointers)?;
+            self.index.apply(&pointers, None)?;
             self.settled.forget_closed();
         }
         if self.frames.is_multiple_of(50_000) {

@@ -48,6 +48,9 @@ pub trait Store: Send + Sync {
     /// The permission to sign for an open intent, read back from durable storage: to complete it after a crash.
     fn receipt(&self, at: Position) -> Result<Receipt, StoreError>;
 
+    /// How often the journal was synced since the store was opened.
+    fn syncs(&self) -> u64;
+
     /// The durable end of the journal.
     fn head(&self) -> Head;
 

@@ -121,10 +121,17 @@ impl Model {
         *self = next;
     }
 
+    /// What was written at a position: octets of any value, which need not be text.
+    fn payload(&self, position: Position) -> Vec<u8> {
+        let (_, payload) = self.all.iter().find(|(at, _)| *at == position).expect("every pointer is to a unit");
+        payload.clone()
+    }
+
     fn check(&self, store: &dyn Store) {
         for name in 0..6_u8 {
             let found = store.get(&key(&name.to_string())).unwrap();
-            assert_eq!(found.map(|record| record.position), self.keys.get(&name).copied());
+            let found = found.map(|record| (record.position, record.payload));
+            assert_eq!(found, self.keys.get(&name).map(|at| (*at, self.payload(*at))));
         }
         for lot in 0..3_u8 {
             let tally = store.tally(&key(&format!("lot{lot}"))).unwrap();
@@ -134,8 +141,9 @@ impl Model {
         }
         assert_eq!(store.open_intents().unwrap(), self.open);
         let listed = store.list("c", None, 100).unwrap();
-        let listed: Vec<_> = listed.into_iter().map(|(name, record)| (name, record.position)).collect();
-        let mut expected: Vec<_> = self.entries.iter().map(|(name, at)| (name.to_string(), *at)).collect();
+        let listed: Vec<_> = listed.into_iter().map(|(name, record)| (name, record.position, record.payload)).collect();
+        let mut expected: Vec<_> =
+            self.entries.iter().map(|(name, at)| (name.to_string(), *at, self.payload(*at))).collect();
         expected.sort();
         assert_eq!(listed, expected);
         let history = store.history(Position::from_u64(0), 1000).unwrap();

@@ -41,6 +41,8 @@ fn check(store: &dyn Store, open: Position) {
 fn a_closed_store_opens_with_nothing_to_read() {
     let dir = Dir::new();
     let store = dir.open();
+    let aside = fs::read_dir(dir.store()).unwrap().filter(|e| format!("{e:?}").contains("damaged")).count();
+    assert_eq!(aside, 0, "a new store has nothing to put aside");
     let open = fill(&store);
     let head = store.head();
     drop(store);
@@ -91,7 +93,7 @@ fn the_index_is_rebuilt() {
     });
 }
 
-/// Wherever sled's file is wrong, the store answers rightly or not at all.
+/// Wherever a file of the index is wrong, the store answers rightly or not at all.
 #[test]
 fn a_damaged_index_never_makes_a_wrong_answer() {
     let dir = Dir::new();
@@ -102,11 +104,15 @@ fn a_damaged_index_never_makes_a_wrong_answer() {
     drop(store);
     let kept = dir.0.path().join("kept");
     copy(&dir.store(), &kept);
-    let used = fs::read(kept.join("index/db")).unwrap().iter().rposition(|octet| *octet != 0).unwrap() as u64;
-    for part in 0..24 {
+    let runs = fs::read_dir(kept.join("index/keys")).unwrap().map(|entry| entry.unwrap().file_name());
+    let runs = runs.map(|name| format!("index/keys/{}", name.into_string().unwrap()));
+    let files: Vec<String> = runs.chain(["index/db".to_owned()]).collect();
+    assert!(files.len() > 2, "names, the list of runs, and a run");
+    for (file, part) in files.iter().flat_map(|file| (0..24).map(move |part| (file, part))) {
+        let used = fs::read(kept.join(file)).unwrap().iter().rposition(|octet| *octet != 0).unwrap() as u64;
         fs::remove_dir_all(dir.store()).unwrap();
         copy(&kept, &dir.store());
-        let file = OpenOptions::new().write(true).open(dir.store().join("index/db")).unwrap();
+        let file = OpenOptions::new().write(true).open(dir.store().join(file)).unwrap();
         file.write_all_at(&[0x5A; 40], part * used / 24).unwrap();
         let store = dir.open();
         for (n, position) in positions.iter().enumerate() {
@@ -136,16 +142,15 @@ fn an_older_index_is_rebuilt() {
 
 #[test]
 fn a_stale_pointer_is_found_when_it_is_followed() {
-    let dir = Dir::new();
-    let store = dir.open();
-    let first = one(&store, unit("1", &[("a", Rule::Absent)])).unwrap().position;
-    one(&store, unit("2", &[("b", Rule::Absent)])).unwrap();
-    drop(store);
-    let database = sled::open(dir.store().join("index")).unwrap();
-    let keys = database.open_tree("keys").unwrap();
-    keys.insert(key("b").as_bytes(), &first.as_u64().to_be_bytes()).unwrap();
-    database.flush().unwrap();
-    drop((keys, database));
+    // Two journals of one length; in the other one the first unit has both keys.
+    let (dir, other) = (Dir::new(), Dir::new());
+    one(&dir.open(), unit("1", &[("a", Rule::Absent)])).unwrap();
+    one(&dir.open(), unit("2", &[("b", Rule::Absent)])).unwrap();
+    one(&other.open(), unit("1", &[("a", Rule::Absent), ("b", Rule::Absent)])).unwrap();
+    one(&other.open(), unit("two", &[])).unwrap();
+    assert_eq!(other.open().head().position, dir.open().head().position);
+    fs::remove_dir_all(dir.store().join("index/keys")).unwrap();
+    copy(&other.store().join("index/keys"), &dir.store().join("index/keys"));
     let store = dir.open();
     assert_eq!(payload(&store, "a").unwrap(), "1");
     assert_eq!(store.get(&key("b")).unwrap_err().reason(), "INDEX_DAMAGED");

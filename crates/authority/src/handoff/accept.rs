@@ -49,16 +49,12 @@ impl Authority {
     ///
     /// # Errors
     /// `LOT_UNKNOWN`, `HANDOFF_WITHDRAWN`, `HANDOFF_ALREADY_ACCEPTED` (by another key), `ACCEPTANCE_INVALID`,
-    /// `ACCEPTANCE_KEY_UNKNOWN`, the gate's `CSR_...`, the issuer's refusals, `REQUEST_ID_REUSED`.
+    /// `ACCEPTANCE_KEY_UNKNOWN`, `MANUFACTURER_SUSPENDED`, `TRUST_DOMAIN_MISMATCH`, `IDENTITY_KEY_LOST`, the gate's `CSR_...`, the issuer's refusals, `REQUEST_ID_REUSED`.
     pub fn accept(&self, act: &Act, order: &AcceptOrder) -> Result<Accepted, Refusal> {
         let lot = order.lot.as_str();
         let current = self.current_for(&act.caller.manufacturer, lot)?;
-        if !current.is_for(&act.caller.manufacturer) {
-            return Err(
-                Refusal::new("NOT_YOURS", format!("lot {lot} is offered to another manufacturer")).with("lot", lot)
-            );
-        }
-        let source = self.lots.get(&current.offered.source)?;
+        // The sender's own people hand in what came as a file: the countersignature is the receiver's authentication.
+        let source = self.source_of(&current)?;
         let key = gate(&order.csr, source.profiles.lot_keys(), AskedFor::Lot(&order.lot))
             .map_err(named(issuance::CsrRefusal::reason))?;
         let key_digest = key.public_key().sha256();
@@ -71,6 +67,8 @@ impl Authority {
         }
         self.expire(&current, lot)?;
         let facts = current.facts()?;
+        let receiver = self.receiver(&facts.consignment.to)?;
+        receiver.check_acceptance(&act.caller, &order.acceptance)?;
         self.check_acceptance(&source, &facts, &order.acceptance, key.public_key())?;
         let handoff = Handoff {
             consignment: facts.consignment.clone(),
@@ -93,10 +91,12 @@ impl Authority {
             key_digest: wire::digest(&key_digest),
             tbs: Bytes::copy_from_slice(draft.tbs()),
             profile_digest: wire::digest(&draft.profile_hash()),
+            issuer_chain: if source.hops == 0 { source.chain.clone() } else { Vec::new() },
         }));
         let found_by = [keys::public_key(&key_digest), keys::certificate(draft.serial())];
         unit.claims = vec![Claim { key: keys::handoff(lot), rule: Rule::At(current.at) }];
         unit.claims.extend(found_by.map(|key| Claim { key, rule: Rule::Absent }));
+        unit.claims.extend(receiver.relied_on);
         if let Some(units) = facts.consignment.quantity.units() {
             unit.moves = vec![TallyMove { lot: source.tally, movement: Movement::HandOver(units) }];
         }
@@ -112,13 +112,17 @@ impl Authority {
                 Ok(answer(&source, outcome.certificate))
             }
             // The same request, or another acceptance of the offer, was faster.
-            Once::Before(_) | Once::Refused(Conflict::KeyMoved { .. }) => match Current::of(self.store(), lot)?.stage {
-                Stage::Accepted { intent, .. } => {
-                    self.same_acceptance(act, lot, &key_digest, &intent.key_digest, &source)
+            outcome @ (Once::Before(_) | Once::Refused(Conflict::KeyMoved { .. })) => {
+                match (Current::of(self.store(), lot)?.stage, outcome) {
+                    (Stage::Accepted { intent, .. }, _) => {
+                        self.same_acceptance(act, lot, &key_digest, &intent.key_digest, &source)
+                    }
+                    (Stage::Withdrawn { .. }, _) => Err(withdrawn(lot)),
+                    // What is registered about the receiver changed this very moment.
+                    (Stage::Offered, Once::Refused(conflict)) => Err(refuse_conflict(&conflict, lot)),
+                    (Stage::Offered, Once::Before(_) | Once::Committed(_)) => Err(reused(act, "content")),
                 }
-                Stage::Withdrawn { .. } => Err(withdrawn(lot)),
-                Stage::Offered => Err(reused(act, "content")),
-            },
+            }
             Once::Refused(Conflict::KeyTaken { .. }) => {
                 Err(Refusal::new("PUBLIC_KEY_TAKEN", "this public key is certified already; a lot needs a fresh one"))
             }
@@ -135,12 +139,11 @@ impl Authority {
         accepted: &[u8],
         source: &Lot,
     ) -> Result<Accepted, Refusal> {
+        let before = act.request.map(|r| records::replayed(self.store(), &act.caller, r)).transpose()?.flatten();
         if accepted != key.as_bytes().as_slice() {
-            return Err(already_accepted(lot));
+            return Err(if before.is_some() { reused(act, "key") } else { already_accepted(lot) });
         }
-        if let Some(record) =
-            act.request.map(|r| records::replayed(self.store(), &act.caller, r)).transpose()?.flatten()
-        {
+        if let Some(record) = before {
             let about = Current::from_record(self.store(), &record).map_err(|_| reused(act, "kind of request"))?;
             if about.offered.facts.as_ref().is_none_or(|f| f.lot != lot) {
                 return Err(reused(act, "lot"));
@@ -152,7 +155,13 @@ impl Authority {
                 if let Some(signature) = signature {
                     let certificate = issuance::assemble(&intent.tbs, &signature)
                         .map_err(|e| Refusal::from_error("JOURNAL_DAMAGED", &e))?;
-                    return Ok(answer(source, Bytes::from(certificate)));
+                    let mut answer = answer(source, Bytes::from(certificate));
+                    // What was answered once is answered for ever, also when another order CA signs by now.
+                    if source.hops == 0 {
+                        answer.chain.truncate(1);
+                        answer.chain.extend(intent.issuer_chain);
+                    }
+                    return Ok(answer);
                 }
                 let record = self.store().read(intent_at).map_err(|e| records::refuse_store(&e))?;
                 complete::complete(self, &record, &source.id)?;

@@ -5,12 +5,15 @@ use api::{
     custody::v1 as custody,
     journal::v1::{HandoffOffered, HandoffWithdrawn, record::Fact},
 };
-use mfg::{Consignment, Hop, LotId, ManufacturerId, Movement, Quantity};
+use mfg::{Consignment, Hop, LotId, ManufacturerId, Movement, OrderCa, Quantity};
 use pki::UnixTime;
 use records::{Act, Once, commit_once, keys, named, refuse_conflict, reused, wire};
-use store::{Claim, Conflict, Entry, Rule, TallyMove, Unit};
+use store::{Claim, Conflict, Entry, Record, Rule, TallyMove, Unit};
 
-use super::state::{Current, Stage};
+use super::{
+    source::Source,
+    state::{Current, Stage},
+};
 use crate::{authority::Authority, lots::Lot};
 
 const DEFAULT_TTL_SECONDS: u32 = 7 * 86_400;
@@ -35,26 +38,37 @@ impl Authority {
     /// Offers units of a lot to a receiver; they are reserved from now on.
     ///
     /// # Errors
-    /// `LOT_UNKNOWN`, `OFF_ROUTE`, `CHAIN_TOO_DEEP`, `DNS_NAME_TOO_LONG`, `UNLIMITED_NOT_ALLOWED`, `QUANTITY_SPENT`, `LOT_EXISTS`,
-    /// `REQUEST_ID_REUSED`.
+    /// `LOT_UNKNOWN`, `LOT_NOT_OPEN`, `ORDER_CANCELLED`, `MANUFACTURER_SUSPENDED`, `OFF_ROUTE`, `CHAIN_TOO_DEEP`, `DNS_NAME_TOO_LONG`,
+    /// `UNLIMITED_NOT_ALLOWED`, `QUANTITY_SPENT`, `LOT_EXISTS`, `REQUEST_ID_REUSED`.
     pub fn offer(&self, act: &Act, order: &OfferOrder) -> Result<custody::Handoff, Refusal> {
-        let source = self.lots.get(&order.source)?;
+        // A repetition is answered whatever became of order and receiver since.
+        if let Some(before) =
+            act.request.map(|r| records::replayed(self.store(), &act.caller, r)).transpose()?.flatten()
+        {
+            return self.repeated_offer(act, order, &before);
+        }
+        let Source { lot: source, relied_on } = self.source(&order.source)?;
+        let receiver = self.receiver(&order.to)?;
+        receiver.check_active()?;
         let facts = self.facts_of_offer(&source, order)?;
         let expires_at = expiry(act.at, order.ttl_seconds)?;
         let offered = HandoffOffered { facts: Some(wire::facts(&facts)), source: source.id.clone(), expires_at };
         let mut unit = act.unit(Fact::HandoffOffered(offered.clone()));
-        unit.claims = vec![Claim { key: keys::handoff(order.lot.as_str()), rule: Rule::Absent }];
+        unit.claims = vec![
+            Claim { key: keys::handoff(order.lot.as_str()), rule: Rule::Absent },
+            Claim { key: keys::offers(&source.id), rule: Rule::Any },
+        ];
+        unit.claims.extend(relied_on.into_iter().chain(receiver.relied_on));
         unit.entry = Some(Entry::new("handoffs", order.lot.as_str()).map_err(named(store::EntryInvalid::reason))?);
         if let Some(units) = order.quantity.units() {
             unit.moves = vec![TallyMove { lot: source.tally, movement: Movement::Reserve(units) }];
         }
         match commit_once(self.store(), act, unit)? {
-            Once::Committed(_) => self.handoff(self.manufacturer.as_str(), order.lot.as_str()),
-            Once::Before(record) => self.same_offer(
-                act,
-                order,
-                &Current::from_record(self.store(), &record).map_err(|_| reused(act, "kind of request"))?,
-            ),
+            Once::Committed(_) => {
+                self.expiries.add(expires_at, order.lot.as_str());
+                self.handoff(self.manufacturer.as_str(), order.lot.as_str())
+            }
+            Once::Before(record) => self.repeated_offer(act, order, &record),
             Once::Refused(Conflict::KeyTaken { .. }) => {
                 Err(Refusal::new("LOT_EXISTS", format!("a handoff of lot {} exists", order.lot))
                     .with("lot", &order.lot))
@@ -64,7 +78,8 @@ impl Authority {
     }
 
     /// The answer to a repeated offer: the handoff as it stands now.
-    fn same_offer(&self, act: &Act, order: &OfferOrder, before: &Current) -> Result<custody::Handoff, Refusal> {
+    fn repeated_offer(&self, act: &Act, order: &OfferOrder, before: &Record) -> Result<custody::Handoff, Refusal> {
+        let before = Current::from_record(self.store(), before).map_err(|_| reused(act, "kind of request"))?;
         let facts = before.facts()?.consignment;
         let differs = if facts.lot != order.lot {
             "lot"
@@ -74,6 +89,8 @@ impl Authority {
             "quantity"
         } else if before.offered.source != order.source {
             "source"
+        } else if before.offered.expires_at != expiry(UnixTime::new(before.offered_time), order.ttl_seconds)? {
+            "ttl_seconds"
         } else {
             return self.handoff(self.manufacturer.as_str(), order.lot.as_str());
         };
@@ -91,6 +108,10 @@ impl Authority {
         let subtree =
             mfg::subtree::subtree(&source.subtree, &order.lot, &order.to).map_err(named(mfg::RoomRefusal::reason))?;
         mfg::room::check(&subtree, document.program.max_device_id_length).map_err(named(mfg::RoomRefusal::reason))?;
+        // Counted over the real chain, so that an order CA above it counts too.
+        let below = terms.graph().remaining_hops(&order.to).unwrap_or_default();
+        mfg::depth::check(source.chain.len().saturating_add(1).saturating_add(below), OrderCa::Absent)
+            .map_err(named(mfg::depth::DepthRefusal::reason))?;
         Ok(wire::Facts {
             consignment: Consignment {
                 program: document.program.id.clone(),
@@ -128,7 +149,11 @@ impl Authority {
         };
         match commit_once(self.store(), act, unit)? {
             Once::Committed(_) => self.handoff(self.manufacturer.as_str(), lot.as_str()),
-            Once::Before(_) => Err(reused(act, "kind of request")),
+            // Another try of it was faster, or the id is another request's.
+            Once::Before(record) => match Current::of(self.store(), lot.as_str())? {
+                current if current.at == record.position => current.to_wire(self.now()),
+                _ => Err(reused(act, "kind of request")),
+            },
             Once::Refused(conflict) => Err(refuse_conflict(&conflict, lot.as_str())),
         }
     }
@@ -144,8 +169,8 @@ impl Authority {
         Err(withdrawn(lot))
     }
 
-    fn withdrawal(&self, act: &Act, current: &Current, lot: &str, expired: bool) -> Result<Unit, Refusal> {
-        let source = self.lots.get(&current.offered.source)?;
+    pub(super) fn withdrawal(&self, act: &Act, current: &Current, lot: &str, expired: bool) -> Result<Unit, Refusal> {
+        let source = self.source_of(current)?;
         let mut unit = act.unit(Fact::HandoffWithdrawn(HandoffWithdrawn {
             lot: lot.to_owned(),
             offered_at: current.offered_at.as_u64(),

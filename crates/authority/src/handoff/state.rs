@@ -6,8 +6,8 @@ use api::{
     journal::v1::{HandoffIntent, HandoffOffered, record::Fact},
 };
 use bytes::Bytes;
-use mfg::SignedTerms;
-use pki::UnixTime;
+use mfg::{SignedTerms, Statement};
+use pki::{Sha256, UnixTime};
 use records::{keys, read, read_at, refuse_store, wire};
 use std::sync::Arc;
 use store::{Position, Record, Store};
@@ -42,6 +42,10 @@ pub struct OfferPapers {
     pub terms: Arc<SignedTerms>,
     /// The CA certificates above the future lot CA, DER, its issuer first, without the anchor.
     pub issuer_chain: Vec<Bytes>,
+    /// SHA-256 of the sender's identity key.
+    pub signer: Sha256,
+    /// Its signature over the offer statement.
+    pub signature: Bytes,
 }
 
 impl Current {
@@ -140,6 +144,8 @@ impl Current {
             offered_at: Some(wire::timestamp(UnixTime::new(self.offered_time))),
             expires_at: Some(wire::timestamp(UnixTime::new(self.offered.expires_at))),
             certificate,
+            report: None,
+            reinstated: 0,
         })
     }
 }
@@ -150,7 +156,10 @@ impl Authority {
     /// # Errors
     /// `LOT_UNKNOWN`, also for a lot that is not the reader's: its existence is none of their business.
     pub fn handoff(&self, reader: &str, lot: &str) -> Result<custody::Handoff, Refusal> {
-        self.current_for(reader, lot)?.to_wire(self.now())
+        let mut handoff = self.current_for(reader, lot)?.to_wire(self.now())?;
+        handoff.report = self.last_report(lot)?.map(|(_, report)| report);
+        handoff.reinstated = self.reinstated(lot)?.map(|(_, approved)| approved.total).unwrap_or_default();
+        Ok(handoff)
     }
 
     pub(crate) fn current_for(&self, reader: &str, lot: &str) -> Result<Current, Refusal> {
@@ -171,16 +180,26 @@ impl Authority {
         after: Option<&str>,
         limit: usize,
     ) -> Result<(Vec<custody::Handoff>, Option<String>), Refusal> {
-        let listed = self.store().list("handoffs", after, limit).map_err(|e| refuse_store(&e))?;
-        let next = (listed.len() == limit).then(|| listed.last().map(|(name, _)| name.clone())).flatten();
         let mut handoffs = Vec::new();
-        for (lot, _) in listed {
-            let current = Current::of(self.store(), &lot)?;
-            if reader == self.manufacturer.as_str() || current.is_for(reader) {
-                handoffs.push(current.to_wire(self.now())?);
+        let mut after = after.map(str::to_owned);
+        // A page ends with a lot of the reader's own, never with one that it may not know of. The lots of one sender bound the walk.
+        loop {
+            let listed = self.store().list("handoffs", after.as_deref(), limit).map_err(|e| refuse_store(&e))?;
+            let is_last = listed.len() < limit;
+            for (lot, _) in listed {
+                let current = Current::of(self.store(), &lot)?;
+                if reader == self.manufacturer.as_str() || current.is_for(reader) {
+                    handoffs.push(current.to_wire(self.now())?);
+                    if handoffs.len() == limit {
+                        return Ok((handoffs, Some(lot)));
+                    }
+                }
+                after = Some(lot);
+            }
+            if is_last {
+                return Ok((handoffs, None));
             }
         }
-        Ok((handoffs, next))
     }
 
     /// What the receiver checks before it accepts.
@@ -189,9 +208,13 @@ impl Authority {
     /// `LOT_UNKNOWN`, `LOT_NOT_OPEN`.
     pub fn offer_papers(&self, reader: &str, lot: &str) -> Result<OfferPapers, Refusal> {
         let current = self.current_for(reader, lot)?;
-        let source = self.lots.get(&current.offered.source)?;
+        let source = self.source_of(&current)?;
+        let expires_at = u64::try_from(current.offered.expires_at).unwrap_or_default();
+        let statement = Statement::offer(&current.facts()?.consignment, expires_at);
         Ok(OfferPapers {
             handoff: current.to_wire(self.now())?,
+            signer: self.identity_key().sha256(),
+            signature: Bytes::from(self.sign_statement(&statement)?),
             terms: Arc::clone(&source.terms),
             issuer_chain: source.chain.clone(),
         })

@@ -9,7 +9,7 @@ use api::{
 };
 use bytes::Bytes;
 use mfg::{LotId, ManufacturerId, SignedTerms};
-use records::{Caller, named, page, wire};
+use records::{Act, Caller, named, page, wire};
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -90,10 +90,12 @@ impl HandoffService for HandoffRpc {
     ) -> Result<Response<wire_handoff::ListHandoffsResponse>, Status> {
         let caller = Caller::of(&request)?;
         let message = request.into_inner();
-        let page = page::Page::read(message.page_size, &message.page_token)?;
+        // Two readers' lists differ, so their pages end at different lots.
+        let list = format!("handoffs\0{}", caller.manufacturer);
+        let page = page::Page::read(&list, message.page_size, &message.page_token)?;
         self.run(move |authority| {
             let (handoffs, next) = authority.handoffs(&caller.manufacturer, page.after(), page.limit())?;
-            Ok(wire_handoff::ListHandoffsResponse { handoffs, next_page_token: page::token(next) })
+            Ok(wire_handoff::ListHandoffsResponse { handoffs, next_page_token: page::token(&list, next) })
         })
         .await
     }
@@ -110,6 +112,8 @@ impl HandoffService for HandoffRpc {
                 handoff: Some(papers.handoff),
                 terms: Some(terms_to_wire(&papers.terms)),
                 issuer_chain: papers.issuer_chain,
+                identity_key_digest: wire::digest(&papers.signer),
+                signature: papers.signature,
             })
         })
         .await
@@ -133,6 +137,36 @@ impl HandoffService for HandoffRpc {
                 chain: accepted.chain,
                 terms: Some(terms_to_wire(&accepted.terms)),
             })
+        })
+        .await
+    }
+
+    async fn report_tally(
+        &self,
+        request: Request<wire_handoff::ReportTallyRequest>,
+    ) -> Result<Response<wire_handoff::ReportTallyResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let report = request.into_inner().report.ok_or_else(|| Refusal::malformed("report", "is missing"))?;
+        self.run(move |authority| {
+            // It has no request_id: a report is the same at every repetition.
+            let act = Act { request: None, at: authority.now(), caller };
+            authority.take_report(&act, &report)?;
+            Ok(wire_handoff::ReportTallyResponse {})
+        })
+        .await
+    }
+
+    async fn approve_reinstatement(
+        &self,
+        request: Request<wire_handoff::ApproveReinstatementRequest>,
+    ) -> Result<Response<wire_handoff::ApproveReinstatementResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let message = request.into_inner();
+        let id = RequestId::parse(&message.request_id)?;
+        let lot = LotId::parse(&message.lot).map_err(named(mfg::IdRefusal::reason))?;
+        self.run(move |authority| {
+            let permission = authority.approve_reinstatement(&authority.act(caller, id), &lot, message.units)?;
+            Ok(wire_handoff::ApproveReinstatementResponse { reinstatement: Some(permission) })
         })
         .await
     }

@@ -7,19 +7,30 @@ use api::{
     issuance::v1::{self as wire, issuance_service_server::IssuanceService},
 };
 use mfg::DeviceId;
-use records::{Caller, named};
+use records::{Act, Caller, named, page, wire as convert};
+use service::trace;
+use store::Position;
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     authority::Authority,
-    device::{DeviceOrder, IssuedDevice},
+    device::{DeviceOrder, IssuedDevice, Occasion, Written},
     line::Line,
 };
 
 /// Most requests of one stream that are worked on at once; the stream is read no further until one is answered.
 const STREAM_WINDOW: usize = 256;
+
+/// What the spans of a stream's requests are called.
+const ISSUE_DEVICES: &str = "/countersign.issuance.v1.IssuanceService/IssueDevices";
+
+/// Most confirmations in one call.
+const MOST_CONFIRMED: usize = 1000;
+
+/// Room for one answer on a stream.
+type Room = mpsc::OwnedPermit<Result<wire::IssueDevicesResponse, Status>>;
 
 /// The service over one authority and its line.
 #[derive(Clone)]
@@ -35,6 +46,16 @@ impl IssuanceRpc {
         Self { authority, line }
     }
 
+    async fn run<T, F>(&self, work: F) -> Result<Response<T>, Status>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Authority) -> Result<T, Refusal> + Send + 'static,
+    {
+        let authority = Arc::clone(&self.authority);
+        let workers = authority.seams.workers;
+        Ok(Response::new(workers.run(move || work(&authority)).await?))
+    }
+
     fn order(&self, caller: Caller, request: Option<wire::DeviceRequest>) -> Result<DeviceOrder, Refusal> {
         let request = request.ok_or_else(|| Refusal::malformed("request", "is missing"))?;
         let id = RequestId::parse(&request.request_id)?;
@@ -43,11 +64,26 @@ impl IssuanceRpc {
             lot: request.lot,
             device_id: DeviceId::parse(&request.device_id).map_err(named(mfg::IdRefusal::reason))?,
             csr: request.csr,
+            occasion: Occasion::read(request.occasion)?,
         })
     }
 
-    async fn answer(&self, caller: Caller, request: Option<wire::DeviceRequest>) -> Result<IssuedDevice, Refusal> {
-        self.line.issue(self.order(caller, request)?).await
+    /// Has one request of a stream issued. Its result takes the room that was kept for it, from whichever thread finds it.
+    async fn answer_into(&self, room: Room, caller: Caller, item: wire::IssueDevicesRequest) {
+        let request_id = item.request.as_ref().map(|r| r.request_id.clone()).unwrap_or_default();
+        let span = trace::serving(ISSUE_DEVICES, &item.traceparent);
+        let answer = move |outcome: Result<IssuedDevice, Refusal>| {
+            span.end(outcome.as_ref().err().map(Refusal::reason));
+            let result = match outcome {
+                Ok(issued) => wire::issue_devices_response::Result::Certificate(issued.into()),
+                Err(refusal) => wire::issue_devices_response::Result::Refusal(refusal.to_wire()),
+            };
+            room.send(Ok(wire::IssueDevicesResponse { request_id, result: Some(result) }));
+        };
+        match self.order(caller, item.request) {
+            Ok(order) => self.line.hand_in(order, Box::new(answer)).await,
+            Err(refusal) => answer(Err(refusal)),
+        }
     }
 }
 
@@ -58,8 +94,8 @@ impl IssuanceService for IssuanceRpc {
         request: Request<wire::IssueDeviceRequest>,
     ) -> Result<Response<wire::IssueDeviceResponse>, Status> {
         let caller = Caller::of(&request)?;
-        let issued = self.answer(caller, request.into_inner().request).await?;
-        Ok(Response::new(wire::IssueDeviceResponse { certificate: Some(to_wire(issued)) }))
+        let issued = self.line.issue(self.order(caller, request.into_inner().request)?).await?;
+        Ok(Response::new(wire::IssueDeviceResponse { certificate: Some(issued.into()) }))
     }
 
     type IssueDevicesStream = Pin<Box<dyn Stream<Item = Result<wire::IssueDevicesResponse, Status>> + Send>>;
@@ -72,41 +108,123 @@ impl IssuanceService for IssuanceRpc {
         let mut requests = request.into_inner();
         let (results, answers) = mpsc::channel(STREAM_WINDOW);
         let service = self.clone();
-        tokio::spawn(async move {
+        tokio::spawn(trace::carried(async move {
             while let Some(Ok(item)) = requests.next().await {
                 // Room for the answer first: who does not read answers is not read either.
                 let Ok(room) = results.clone().reserve_owned().await else { break };
-                let (service, caller) = (service.clone(), caller.clone());
-                tokio::spawn(async move {
-                    let request_id = item.request.as_ref().map(|r| r.request_id.clone()).unwrap_or_default();
-                    let result = match service.answer(caller, item.request).await {
-                        Ok(issued) => wire::issue_devices_response::Result::Certificate(to_wire(issued)),
-                        Err(refusal) => wire::issue_devices_response::Result::Refusal(refusal.to_wire()),
-                    };
-                    room.send(Ok(wire::IssueDevicesResponse { request_id, result: Some(result) }));
-                });
+                service.answer_into(room, caller.clone(), item).await;
             }
-        });
+        }));
         Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
+    }
+
+    async fn validate_device(
+        &self,
+        request: Request<wire::ValidateDeviceRequest>,
+    ) -> Result<Response<wire::ValidateDeviceResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let order = self.order(caller, request.into_inner().request)?;
+        self.run(move |authority| {
+            let tally = authority.validate(&order)?;
+            Ok(wire::ValidateDeviceResponse { tally: Some(convert::tally(&tally)) })
+        })
+        .await
     }
 
     async fn get_device(
         &self,
         request: Request<wire::GetDeviceRequest>,
     ) -> Result<Response<wire::GetDeviceResponse>, Status> {
-        let device_id = DeviceId::parse(&request.into_inner().device_id).map_err(named(mfg::IdRefusal::reason))?;
-        let authority = Arc::clone(&self.authority);
-        let issued = authority.seams.workers.run(move || authority.device(&device_id)).await?;
-        Ok(Response::new(wire::GetDeviceResponse { certificate: Some(to_wire(issued)) }))
+        let device_id = read_id(&request.into_inner().device_id)?;
+        self.run(move |authority| authority.device_story(&device_id)).await
+    }
+
+    async fn confirm_devices(
+        &self,
+        request: Request<wire::ConfirmDevicesRequest>,
+    ) -> Result<Response<wire::ConfirmDevicesResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let devices = request.into_inner().devices;
+        if devices.len() > MOST_CONFIRMED {
+            let many = format!("has {} entries, at most {MOST_CONFIRMED} are taken", devices.len());
+            return Err(Refusal::malformed("devices", many).into());
+        }
+        self.run(move |authority| {
+            // It has no request_id: which certificate is on which device is the same at every repetition.
+            let act = Act { request: None, at: authority.now(), caller };
+            let read = |device: &wire::WrittenDevice| {
+                let certificate = convert::read_digest("certificate_sha256", &device.certificate_sha256)?;
+                Ok(Written { device_id: read_id(&device.device_id)?, certificate })
+            };
+            let written = devices.iter().map(read).collect::<Result<Vec<_>, Refusal>>()?;
+            let outcomes = authority.confirm(&act, &written)?;
+            let devices = written.into_iter().zip(outcomes).map(|(device, outcome)| wire::ConfirmedDevice {
+                device_id: device.device_id.to_string(),
+                refusal: outcome.err().map(|refusal| refusal.to_wire()),
+            });
+            Ok(wire::ConfirmDevicesResponse { devices: devices.collect() })
+        })
+        .await
+    }
+
+    async fn allow_rework(
+        &self,
+        request: Request<wire::AllowReworkRequest>,
+    ) -> Result<Response<wire::AllowReworkResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let message = request.into_inner();
+        let (id, device_id) = (RequestId::parse(&message.request_id)?, read_id(&message.device_id)?);
+        self.run(move |authority| {
+            let next_generation = authority.allow_rework(&authority.act(caller, id), &device_id)?;
+            Ok(wire::AllowReworkResponse { next_generation })
+        })
+        .await
+    }
+
+    async fn scrap_device(
+        &self,
+        request: Request<wire::ScrapDeviceRequest>,
+    ) -> Result<Response<wire::ScrapDeviceResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let message = request.into_inner();
+        let (id, device_id) = (RequestId::parse(&message.request_id)?, read_id(&message.device_id)?);
+        self.run(move |authority| {
+            let tally = authority.scrap_device(&authority.act(caller, id), &device_id, &message.why)?;
+            Ok(wire::ScrapDeviceResponse { tally: Some(convert::tally(&tally)) })
+        })
+        .await
+    }
+
+    async fn list_in_doubt(
+        &self,
+        request: Request<wire::ListInDoubtRequest>,
+    ) -> Result<Response<wire::ListInDoubtResponse>, Status> {
+        let message = request.into_inner();
+        let list = format!("in-doubt/{}", message.lot);
+        let page = page::Page::read(&list, message.page_size, &message.page_token)?;
+        let from =
+            page.after().map_or(Ok(0), str::parse).map_err(|_| Refusal::malformed("page_token", "is no position"))?;
+        self.run(move |authority| {
+            let (devices, next) = authority.in_doubt(&message.lot, Position::from_u64(from), page.limit())?;
+            let next = next.map(|at| at.as_u64().to_string());
+            Ok(wire::ListInDoubtResponse { devices, next_page_token: page::token(&list, next) })
+        })
+        .await
     }
 }
 
-fn to_wire(issued: IssuedDevice) -> wire::DeviceCertificate {
-    wire::DeviceCertificate {
-        device_id: issued.device_id,
-        lot: issued.lot,
-        certificate: issued.certificate,
-        issuer_chain: issued.issuer_chain,
-        generation: issued.generation,
+fn read_id(id: &str) -> Result<DeviceId, Refusal> {
+    DeviceId::parse(id).map_err(named(mfg::IdRefusal::reason))
+}
+
+impl From<IssuedDevice> for wire::DeviceCertificate {
+    fn from(issued: IssuedDevice) -> Self {
+        Self {
+            device_id: issued.device_id,
+            lot: issued.lot,
+            certificate: issued.certificate,
+            issuer_chain: issued.issuer_chain,
+            generation: issued.generation,
+        }
     }
 }

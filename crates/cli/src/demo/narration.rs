@@ -10,10 +10,11 @@ use api::{
     custody::v1::{Tally, quantity::Amount},
     order::v1::Order,
 };
+use mfg::terms::NameConstraintsProfile;
 use simulator::{BRAND, HopEntry, Manifest, Narrator, PROGRAM, Plan, Stop};
 
-use super::{say, verification::Verified};
-use crate::args::Output;
+use super::verification::Verified;
+use crate::{args::Output, stdout::say};
 
 /// Tells the story on stdout, unless JSON is asked for; progress goes to stderr.
 pub(super) struct Narration {
@@ -30,7 +31,7 @@ impl Narration {
 
     fn tell(&self, line: &str) {
         match self.output {
-            Output::Text => say(line),
+            Output::Text => say!("{line}"),
             Output::Json => {}
         }
     }
@@ -38,9 +39,14 @@ impl Narration {
     pub(super) fn begin(&self, plan: &Plan) {
         let route: Vec<String> = plan.stops().into_iter().map(|stop| stop.manufacturer).collect();
         self.tell(&format!("{BRAND} has {PROGRAM}s built: {BRAND} -> {} -> device", route.join(" -> ")));
-        self.tell(
-            "Every company runs its own services, with its own service CA; they talk gRPC over mutual TLS 1.3.\n",
-        );
+        self.tell("Every company runs its own services, with its own service CA; they talk gRPC over mutual TLS 1.3.");
+        match plan.name_constraints() {
+            NameConstraintsProfile::Critical => {}
+            NameConstraintsProfile::Compatible => self.tell(
+                "The order's name constraints are not critical, for devices whose TLS stack cannot read a critical one.",
+            ),
+        }
+        self.tell("");
     }
 
     pub(super) fn verified(&self, verified: &Verified) {

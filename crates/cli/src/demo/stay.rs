@@ -6,8 +6,7 @@ use serde_json::{Map, Value, json};
 use simulator::{Folder, World};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::say;
-use crate::failure::Failure;
+use crate::{failure::Failure, stdout::say};
 
 /// Writes demo.json, says READY, and waits for SIGTERM or ctrl-c.
 pub(super) async fn stay(out: &Path, world: &World) -> Result<(), Failure> {
@@ -17,7 +16,7 @@ pub(super) async fn stay(out: &Path, world: &World) -> Result<(), Failure> {
     let json = serde_json::to_vec_pretty(&describe(world)).map_err(|e| failed(e.to_string()))?;
     let folder = Folder::create(out).map_err(|e| failed(format!("{e:#}")))?;
     let path = folder.write("demo.json", &json).map_err(|e| failed(format!("{e:#}")))?;
-    say(&format!("READY {}", path.display()));
+    say!("READY {}", path.display());
     tokio::select! {
         _ = term.recv() => {}
         _ = interrupt.recv() => {}

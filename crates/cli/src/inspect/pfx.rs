@@ -5,7 +5,7 @@ use pki::Certificate;
 use serde_json::json;
 use simulator::DEMO_PASSWORD;
 
-use super::{Finding, certificate};
+use super::{Finding, Kind, certificate};
 use crate::{
     args::InspectArgs,
     failure::{Failure, read_file},
@@ -41,6 +41,7 @@ pub(super) fn open(args: &InspectArgs, octets: &[u8]) -> Result<Finding, Failure
         .zip(chain.first())
         .is_some_and(|(key, leaf)| issuance::SigningKey::public_key(&key) == leaf.public_key());
     let mut finding = certificate::chain(&chain);
+    finding.kind = Kind::Pfx;
     finding.what = match chain.len() {
         0 | 1 => "a pfx that holds only the leaf: a hub that knows the root alone will refuse it".to_owned(),
         _ => format!("a pfx: {} and its private key", finding.what),

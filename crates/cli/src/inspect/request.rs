@@ -1,52 +1,69 @@
-//! Requests, keys, revocation lists, bundles and terms in words.
+//! Requests, revocation lists, bundles and terms in words.
 
-use issuance::{SigningKey as _, SoftwareKey};
 use mfg::{Bundle, Terms};
-use pki::{CertificateRequest, PublicKey, RevocationList};
+use pki::{CertificateRequest, CertificateSerial, RevocationList, RevokedEntry, hex};
 use serde_json::{Value, json};
 
-use super::{
-    Finding,
-    certificate::{key_kind, until},
-};
+use super::{Finding, Kind, certificate::until, extension, key::algorithm};
+
+/// Revoked certificates that are listed; the count says how many there are.
+const MOST_LISTED: usize = 100;
 
 pub(super) fn csr(request: &CertificateRequest) -> Finding {
-    let asks: Vec<Value> = request.subject_alt_names().iter().map(|name| json!(format!("{name:?}"))).collect();
+    let names: Vec<Value> = request.subject_alt_names().iter().map(|name| json!(extension::name(name))).collect();
+    let extensions: Vec<Value> = request.extensions().map(|asked| extension::listed(&asked)).collect();
     let ca = request.basic_constraints().is_some_and(|b| b.ca);
     let facts = vec![
         ("possession", json!("proven: it is signed by the key that it names")),
-        ("key", json!(key_kind(request.public_key()))),
+        ("key", json!(algorithm(request.public_key()))),
         ("key sha256", json!(request.public_key().sha256().to_string())),
         ("asks for subject", json!(request.subject().to_string())),
-        ("asks for names", Value::Array(asks)),
+        ("asks for names", Value::Array(names)),
+        ("asks for extensions", Value::Array(extensions)),
         ("asks to be a CA", json!(if ca { "yes: it will be refused" } else { "no" })),
         ("what is copied", json!("the key and nothing else")),
     ];
-    Finding { what: "a certificate request (PKCS#10)".to_owned(), facts: vec![facts] }
+    Finding { kind: Kind::Request, what: "a certificate request (PKCS#10)".to_owned(), facts: vec![facts] }
 }
 
 pub(super) fn revocation_list(list: &RevocationList) -> Finding {
+    let mut entries: Vec<(&CertificateSerial, RevokedEntry)> = list.entries().collect();
+    entries.sort_unstable_by_key(|(serial, entry)| (entry.at, serial.to_string()));
+    let entry = |(serial, entry): &(&CertificateSerial, RevokedEntry)| {
+        json!({
+            "certificate_serial": serial.to_string(),
+            "at": entry.at.to_string(),
+            "reason": entry.reason.map_or("not stated", reason),
+        })
+    };
     let facts = vec![
         ("issuer", json!(list.issuer().to_string())),
         ("this update", json!(list.this_update().to_string())),
         ("next update", json!(list.next_update().map_or_else(|| "not stated".to_owned(), until))),
-        ("number", json!(list.number().map(pki::hex::encode))),
+        ("number", json!(list.number().map(hex::encode))),
+        ("issuer key id", json!(list.authority_key_id().and_then(|id| id.key_id.as_deref()).map(hex::encode))),
         ("revoked", json!(list.revoked_count())),
+        ("revoked certificates", Value::Array(entries.iter().take(MOST_LISTED).map(entry).collect())),
+        ("extensions", Value::Array(list.extensions().map(|found| extension::listed(&found)).collect())),
     ];
-    Finding { what: "a certificate revocation list".to_owned(), facts: vec![facts] }
+    Finding { kind: Kind::RevocationList, what: "a certificate revocation list".to_owned(), facts: vec![facts] }
 }
 
-pub(super) fn public_key(key: &PublicKey) -> Finding {
-    let facts = vec![("key", json!(key_kind(key))), ("key sha256", json!(key.sha256().to_string()))];
-    Finding { what: "a public key".to_owned(), facts: vec![facts] }
-}
-
-/// What kind of private key it is; the secret itself is never printed.
-pub(super) fn private_key(der: &[u8]) -> Option<Finding> {
-    let key = SoftwareKey::from_pkcs8(der).ok()?;
-    let mut finding = public_key(key.public_key());
-    finding.what = "a private key (PKCS#8, not encrypted): keep it at mode 0600".to_owned();
-    Some(finding)
+/// CRLReason (RFC 5280 section 5.3.1).
+fn reason(code: u8) -> &'static str {
+    match code {
+        0 => "unspecified",
+        1 => "keyCompromise",
+        2 => "cACompromise",
+        3 => "affiliationChanged",
+        4 => "superseded",
+        5 => "cessationOfOperation",
+        6 => "certificateHold",
+        8 => "removeFromCRL",
+        9 => "privilegeWithdrawn",
+        10 => "aACompromise",
+        _ => "unknown",
+    }
 }
 
 pub(super) fn bundle(bundle: &Bundle) -> Finding {
@@ -54,15 +71,19 @@ pub(super) fn bundle(bundle: &Bundle) -> Finding {
     let keys = bundle
         .identity_keys
         .iter()
-        .map(|k| json!(format!("{}: {} (sha256 {})", k.manufacturer, key_kind(&k.public_key), k.public_key.sha256())))
+        .map(|k| json!(format!("{}: {} (sha256 {})", k.manufacturer, algorithm(&k.public_key), k.public_key.sha256())))
         .collect();
-    let programs = bundle.programs.iter().map(|p| json!(format!("{} under {}", p.id, p.base_name))).collect();
+    let programs = bundle
+        .programs
+        .iter()
+        .map(|p| json!(format!("{} under {}, oid arc {}", p.id, p.base_name, p.oid_arc)))
+        .collect();
     let facts = vec![
         ("trust anchors", Value::Array(anchors)),
         ("identity keys", Value::Array(keys)),
         ("programs", Value::Array(programs)),
     ];
-    Finding { what: "a trust bundle".to_owned(), facts: vec![facts] }
+    Finding { kind: Kind::Bundle, what: "a trust bundle".to_owned(), facts: vec![facts] }
 }
 
 pub(super) fn terms(terms: &Terms) -> Finding {
@@ -79,5 +100,5 @@ pub(super) fn terms(terms: &Terms) -> Finding {
         ("device issuers", Value::Array(issuers)),
         ("terms digest", json!(terms.digest().to_string())),
     ];
-    Finding { what: "the terms of a production order".to_owned(), facts: vec![facts] }
+    Finding { kind: Kind::Terms, what: "the terms of a production order".to_owned(), facts: vec![facts] }
 }

@@ -1,10 +1,10 @@
 //! What the receiver checks by itself: the sender is not trusted to have done it.
 
-use api::{Refusal, journal::v1::LotAccepting};
+use api::{Refusal, custody::v1::HandoffState, handoff::v1::GetOfferResponse, journal::v1::LotAccepting};
 use bytes::Bytes;
-use mfg::{LotId, ManufacturerId, SignedTerms, journey};
+use mfg::{LotId, ManufacturerId, SignedTerms, Statement, Terms, journey};
 use pki::{
-    Certificate,
+    Certificate, DnsName, PublicKey, Sha256,
     path::{Path, PathOptions, Purpose, verify_path},
 };
 use records::{named, wire};
@@ -33,6 +33,7 @@ pub(super) fn offer(
     if consignment.from != *from {
         return Err(mismatch("sender"));
     }
+    still_open(lot, papers.state)?;
     let terms = verified_terms(receiver, &facts, &papers.terms, &papers.terms_signature)?;
     terms
         .terms()
@@ -41,12 +42,98 @@ pub(super) fn offer(
     if facts.manifest_digest != terms.terms().document().manifest_digest {
         return Err(mismatch("manifest"));
     }
-    // The certificates above us must be what they should be before we make a key under them.
-    if let Some((first, above)) = papers.issuer_chain.split_first() {
-        let path = verified_path(receiver, first, above)?;
-        journey::read_issuer(&path, Some(&receiver.bundle)).map_err(named(mfg::JourneyRefusal::reason))?;
+    let (hops, above) = sender_stands(receiver, from, papers, terms.terms())?;
+    if consignment.hop.get() != hops.saturating_add(1) {
+        return Err(mismatch("hop"));
+    }
+    let subtree = mfg::subtree::subtree(&above, lot, &consignment.to).map_err(named(mfg::RoomRefusal::reason))?;
+    if facts.subtree != subtree {
+        return Err(mismatch("subtree"));
     }
     Ok((facts, terms))
+}
+
+/// Where the sender stands: how many hops from the brand, and under which names. The certificates above us must be what they should be
+/// before we make a key under them.
+fn sender_stands(
+    receiver: &Receiver,
+    from: &ManufacturerId,
+    papers: &upstream::Offer,
+    terms: &Terms,
+) -> Result<(u8, DnsName), Refusal> {
+    let custody = match papers.issuer_chain.split_first() {
+        Some((first, above)) => {
+            let path = verified_path(receiver, first, above)?;
+            journey::read_issuer(&path, Some(&receiver.bundle)).map_err(named(mfg::JourneyRefusal::reason))?
+        }
+        None => None,
+    };
+    // The root itself, or an order CA, which hands over nothing.
+    let Some(custody) = custody else { return Ok((0, terms.document().program.base_name.clone())) };
+    let held = &custody.handoff.consignment;
+    if held.to != *from {
+        return Err(Refusal::new("OFFER_MISMATCH", format!("{from} offers from a lot that {} received", held.to)));
+    }
+    Ok((held.hop.get(), custody.subtree))
+}
+
+/// The identity key of a sender with this digest: of the brand from the bundle, of everybody else from the terms.
+pub(crate) fn sender_key<'a>(
+    receiver: &'a Receiver,
+    terms: &'a Terms,
+    from: &'a ManufacturerId,
+    digest: &Sha256,
+) -> Option<&'a PublicKey> {
+    if *from == terms.document().brand {
+        return receiver.bundle.identity_keys_of(from).find(|key| key.sha256() == *digest);
+    }
+    terms.identity_key(from, digest)
+}
+
+/// Checks what proves an offer that came as a file: the sender's signature, and that it has not run out.
+pub(super) fn carried(
+    receiver: &Receiver,
+    facts: &wire::Facts,
+    terms: &SignedTerms,
+    offer: &GetOfferResponse,
+) -> Result<(), Refusal> {
+    let consignment = &facts.consignment;
+    let invalid = |what: &str| {
+        Refusal::new("OFFER_SIGNATURE_INVALID", format!("the offer of lot {} {what}", consignment.lot))
+            .with("lot", &consignment.lot)
+    };
+    let expires_at = offer
+        .handoff
+        .as_ref()
+        .and_then(|handoff| handoff.expires_at.as_ref())
+        .map(wire::read_timestamp)
+        .ok_or_else(|| Refusal::malformed("offer", "does not say when it ends"))?;
+    let digest = wire::read_digest("identity_key_digest", &offer.identity_key_digest)?;
+    let key = sender_key(receiver, terms.terms(), &consignment.from, &digest)
+        .ok_or_else(|| invalid("names no identity key of its sender"))?;
+    let seconds = u64::try_from(expires_at.as_secs()).map_err(|_| invalid("has an impossible end"))?;
+    Statement::offer(consignment, seconds)
+        .verify(key, &offer.signature)
+        .map_err(named(mfg::StatementRefusal::reason))?;
+    if receiver.authority.now() > expires_at {
+        let message = format!("the offer of lot {} has expired", consignment.lot);
+        return Err(Refusal::new("HANDOFF_WITHDRAWN", message).with("lot", &consignment.lot));
+    }
+    Ok(())
+}
+
+/// Nothing is made for an offer that is over. One that is accepted already was accepted with a key that is not on record here.
+fn still_open(lot: &LotId, state: HandoffState) -> Result<(), Refusal> {
+    let refusal =
+        |reason, what: &str| Err(Refusal::new(reason, format!("the offer of lot {lot} {what}")).with("lot", lot));
+    match state {
+        HandoffState::Offered => Ok(()),
+        HandoffState::Cancelled | HandoffState::Expired => refusal("HANDOFF_WITHDRAWN", "was withdrawn or has expired"),
+        HandoffState::Accepted | HandoffState::Signed => {
+            refusal("HANDOFF_ALREADY_ACCEPTED", "is accepted, with a key that is not on record here")
+        }
+        HandoffState::Unspecified => refusal("OFFER_MISMATCH", "is in no state that is known here"),
+    }
 }
 
 /// Checks what the sender signed, before it is stored: the whole path to a trust anchor by our own verifier, and that it says exactly

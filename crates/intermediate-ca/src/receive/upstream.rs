@@ -4,17 +4,22 @@ use std::collections::BTreeMap;
 
 use api::{
     Refusal,
-    custody::v1::HandoffFacts,
-    handoff::v1::{AcceptHandoffRequest, GetOfferRequest, handoff_service_client::HandoffServiceClient},
+    custody::v1::{HandoffFacts, HandoffState, TallyReport},
+    handoff::v1::{
+        AcceptHandoffRequest, AcceptHandoffResponse, GetOfferRequest, GetOfferResponse, ReportTallyRequest,
+        handoff_service_client::HandoffServiceClient,
+    },
     journal::v1::LotAccepting,
+    manifest::v1::{GetManifestRequest, manifest_service_client::ManifestServiceClient},
 };
 use bytes::Bytes;
 use mfg::{LotId, ManufacturerId};
-use tonic::transport::Channel;
+use service::client::PeerChannel;
 
 /// An offer as the sender answers it.
 pub(crate) struct Offer {
     pub(crate) facts: Option<HandoffFacts>,
+    pub(crate) state: HandoffState,
     pub(crate) terms: Bytes,
     pub(crate) terms_signature: Bytes,
     pub(crate) issuer_chain: Vec<Bytes>,
@@ -27,15 +32,39 @@ pub(crate) struct Signed {
     pub(crate) terms_signature: Bytes,
 }
 
+impl From<GetOfferResponse> for Offer {
+    fn from(answer: GetOfferResponse) -> Self {
+        let terms = answer.terms.unwrap_or_default();
+        let handoff = answer.handoff.unwrap_or_default();
+        Self {
+            state: handoff.state(),
+            facts: handoff.facts,
+            terms: terms.terms,
+            terms_signature: terms.signature,
+            issuer_chain: answer.issuer_chain,
+        }
+    }
+}
+
+impl From<AcceptHandoffResponse> for Signed {
+    fn from(answer: AcceptHandoffResponse) -> Self {
+        let terms = answer.terms.unwrap_or_default();
+        Self { chain: answer.chain, terms: terms.terms, terms_signature: terms.signature }
+    }
+}
+
 /// The configured senders.
-pub(crate) struct Upstreams(pub(crate) BTreeMap<ManufacturerId, Channel>);
+pub(crate) struct Upstreams(pub(crate) BTreeMap<ManufacturerId, PeerChannel>);
 
 impl Upstreams {
-    fn client(&self, of: &ManufacturerId) -> Result<HandoffServiceClient<Channel>, Refusal> {
-        let channel = self.0.get(of).ok_or_else(|| {
+    fn client(&self, of: &ManufacturerId) -> Result<HandoffServiceClient<PeerChannel>, Refusal> {
+        Ok(HandoffServiceClient::new(self.channel(of)?.clone()))
+    }
+
+    fn channel(&self, of: &ManufacturerId) -> Result<&PeerChannel, Refusal> {
+        self.0.get(of).ok_or_else(|| {
             Refusal::new("UPSTREAM_UNKNOWN", format!("no upstream of {of} is configured")).with("manufacturer", of)
-        })?;
-        Ok(HandoffServiceClient::new(channel.clone()))
+        })
     }
 
     /// Reads an offer.
@@ -45,13 +74,7 @@ impl Upstreams {
     pub(crate) async fn offer(&self, from: &ManufacturerId, lot: &LotId) -> Result<Offer, Refusal> {
         let request = GetOfferRequest { lot: lot.to_string() };
         let answer = self.client(from)?.get_offer(request).await.map_err(|s| Refusal::from_status(&s))?.into_inner();
-        let terms = answer.terms.unwrap_or_default();
-        Ok(Offer {
-            facts: answer.handoff.and_then(|h| h.facts),
-            terms: terms.terms,
-            terms_signature: terms.signature,
-            issuer_chain: answer.issuer_chain,
-        })
+        Ok(answer.into())
     }
 
     /// Accepts an offer with what is on record.
@@ -72,7 +95,40 @@ impl Upstreams {
         };
         let answer =
             self.client(from)?.accept_handoff(request).await.map_err(|s| Refusal::from_status(&s))?.into_inner();
-        let terms = answer.terms.unwrap_or_default();
-        Ok(Signed { chain: answer.chain, terms: terms.terms, terms_signature: terms.signature })
+        Ok(answer.into())
+    }
+
+    /// Whether there is a wire to this sender.
+    pub(crate) fn reaches(&self, from: &ManufacturerId) -> bool {
+        self.0.contains_key(from)
+    }
+
+    /// Reads the manifest of an offered lot.
+    ///
+    /// # Errors
+    /// As [`Upstreams::offer`], `MANIFEST_MISSING`, `MANIFEST_TOO_LONG`.
+    pub(crate) async fn manifest(&self, from: &ManufacturerId, lot: &LotId) -> Result<Vec<u8>, Refusal> {
+        let mut client = ManifestServiceClient::new(self.channel(from)?.clone());
+        let request = GetManifestRequest { lot: lot.to_string() };
+        let mut parts = client.get_manifest(request).await.map_err(|s| Refusal::from_status(&s))?.into_inner();
+        let mut octets = Vec::new();
+        while let Some(part) = parts.message().await.map_err(|s| Refusal::from_status(&s))? {
+            octets.extend_from_slice(&part.octets);
+            if octets.len() > mfg::manifest::MAX_LENGTH {
+                let refusal = mfg::ManifestRefusal::TooLong(octets.len());
+                return Err(Refusal::from_error(refusal.reason(), &refusal));
+            }
+        }
+        Ok(octets)
+    }
+
+    /// Tells a sender where the units of its lot are.
+    ///
+    /// # Errors
+    /// As [`Upstreams::offer`].
+    pub(crate) async fn report(&self, from: &ManufacturerId, report: TallyReport) -> Result<(), Refusal> {
+        let request = ReportTallyRequest { report: Some(report) };
+        self.client(from)?.report_tally(request).await.map_err(|s| Refusal::from_status(&s))?;
+        Ok(())
     }
 }

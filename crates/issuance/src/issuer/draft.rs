@@ -85,6 +85,20 @@ impl<R: Receipt> Issuer<R> {
         Ok(self.signatory.draft(params, key, request.serial, profile.hash(), Kind::Ca)?)
     }
 
+    /// Whether every handoff of an order fits below this CA: for the brand, before anybody approves the order.
+    ///
+    /// # Errors
+    /// `CHAIN_TOO_DEEP`, `PATH_LENGTH_SPENT`, `VALIDITY_NOT_NESTED`, `SIGNING_WINDOW_NOT_NESTED`, `SUBTREE_NOT_NESTED`.
+    pub fn check_order(&self, order: &OrderProfiles) -> Result<(), IssueRefusal> {
+        let hops = order.terms().graph().longest_route().len().saturating_sub(1);
+        mfg::depth::check(self.standing.intermediates() + hops, OrderCa::Absent)?;
+        self.check_path_length(u32::try_from(hops).unwrap_or(u32::MAX))?;
+        let document = order.handoff().document();
+        self.check_nesting(&document.validity, &document.signing_window)?;
+        self.parent_subtree(order)?;
+        Ok(())
+    }
+
     /// Drafts a device certificate.
     ///
     /// # Errors

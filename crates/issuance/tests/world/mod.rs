@@ -70,6 +70,15 @@ pub fn new_key() -> Arc<SoftwareKey> {
     Arc::new(SoftwareKey::generate(KeyKind::P256).unwrap())
 }
 
+pub fn key_of(algorithm: HandoffKeyAlgorithm) -> Arc<SoftwareKey> {
+    let kind = match algorithm {
+        HandoffKeyAlgorithm::P256 => KeyKind::P256,
+        HandoffKeyAlgorithm::P384 => KeyKind::P384,
+        HandoffKeyAlgorithm::Ed25519 => KeyKind::Ed25519,
+    };
+    Arc::new(SoftwareKey::generate(kind).unwrap())
+}
+
 pub struct World {
     pub hops: usize,
     pub terms: Arc<Terms>,
@@ -199,6 +208,11 @@ impl World {
         Handoff { consignment, manifest_digest: None, acceptance }
     }
 
+    /// A key as the terms prescribe lot keys.
+    pub fn new_lot_key(&self) -> Arc<SoftwareKey> {
+        key_of(self.terms.document().handoff_key)
+    }
+
     pub fn lot_key(&self, key: &SoftwareKey, hop: usize) -> SubjectKey {
         let csr = make_csr(key, lot(hop).as_str()).unwrap();
         gate(&csr, self.order.lot_keys(), AskedFor::Lot(&lot(hop))).unwrap()
@@ -211,7 +225,7 @@ impl World {
         hop: usize,
         change: impl FnOnce(&mut Consignment),
     ) -> Result<Draft, IssueRefusal> {
-        let key = new_key();
+        let key = self.new_lot_key();
         let mut consignment = self.consignment(hop);
         change(&mut consignment);
         let handoff = self.accept(consignment, &key);
@@ -221,7 +235,7 @@ impl World {
     }
 
     pub fn hand_over(&self, above: &TestIssuer, hop: usize) -> Ca {
-        let key = new_key();
+        let key = self.new_lot_key();
         let handoff = self.accept(self.consignment(hop), &key);
         let subject = self.lot_key(&key, hop);
         let request = HandoffRequest { key: &subject, handoff: &handoff, serial: serial(), now: now() };
@@ -270,9 +284,17 @@ pub fn below(above: &TestIssuer, certificate: Certificate) -> Vec<Certificate> {
 }
 
 pub fn make_root(key: &Arc<SoftwareKey>, document: RootProfileDocument) -> Certificate {
+    make_root_of(HandoffKeyAlgorithm::P256, key, document)
+}
+
+pub fn make_root_of(
+    algorithm: HandoffKeyAlgorithm,
+    key: &Arc<SoftwareKey>,
+    document: RootProfileDocument,
+) -> Certificate {
     let profile = document.check().unwrap();
     let signer: Arc<dyn SigningKey> = Arc::clone(key) as Arc<dyn SigningKey>;
-    let maker = RootMaker::<TestReceipt>::new(signer, &KeyPolicy::ca(HandoffKeyAlgorithm::P256), profile).unwrap();
+    let maker = RootMaker::<TestReceipt>::new(signer, &KeyPolicy::ca(algorithm), profile).unwrap();
     let draft = maker.draft(serial()).unwrap();
     let receipt = TestReceipt(draft.tbs_digest());
     maker.sign(draft.recorded(receipt).unwrap()).unwrap().into_certificate().unwrap()

@@ -10,6 +10,8 @@ pub struct TallyFields {
     pub received: u64,
     /// Units that have a device certificate.
     pub provisioned: u64,
+    /// Of the provisioned units, those that the line confirmed.
+    pub written: u64,
     /// Units handed over.
     pub handed_over: u64,
     /// Units held back by offers.
@@ -38,6 +40,7 @@ impl From<Tally> for TallyFields {
         Self {
             received: tally.received.units().map_or(0, u64::from),
             provisioned: tally.provisioned,
+            written: tally.written,
             handed_over: tally.handed_over,
             reserved: tally.reserved,
             scrapped: tally.scrapped,
@@ -63,13 +66,13 @@ impl TryFrom<TallyFields> for Tally {
             (1, 0) => Phase::Closed,
             _ => return Err(refusal),
         };
-        let TallyFields { provisioned, handed_over, reserved, scrapped, .. } = fields;
-        let tally = Self { received, provisioned, handed_over, reserved, scrapped, phase };
+        let TallyFields { provisioned, written, handed_over, reserved, scrapped, .. } = fields;
+        let tally = Self { received, provisioned, written, handed_over, reserved, scrapped, phase };
         let fits = match (tally.accounted(), received.units()) {
             (Some(accounted), Some(units)) => accounted <= u64::from(units),
             (Some(_), None) => true,
             (None, _) => false,
         };
-        if fits { Ok(tally) } else { Err(refusal) }
+        if fits && written <= provisioned { Ok(tally) } else { Err(refusal) }
     }
 }

@@ -8,6 +8,7 @@ use api::{
     reason::v1::Reason,
 };
 use bytes::Bytes;
+use mfg::DeviceState;
 use records::wire;
 
 use super::Desk;
@@ -21,12 +22,16 @@ impl Desk {
             return Ok(answer);
         }
         let kept = match unit.stage {
-            Stage::Issued { .. } => {
+            Stage::Issued(ref issued) if issued.state == DeviceState::Issued => {
                 let digest = wire::read_digest("key_digest", &unit.requested.key_digest)?;
                 let escrow = Arc::clone(&self.escrow);
-                self.workers.run(move || escrow.open(&digest)).await?
+                match self.workers.run(move || escrow.open(&digest)).await {
+                    // Confirmed meanwhile, and the key is being destroyed.
+                    Err(_) if self.has_moved_on(unit).await? => None,
+                    kept => kept?,
+                }
             }
-            Stage::Requested | Stage::Refused | Stage::Written { .. } => None,
+            Stage::Requested | Stage::Refused | Stage::Issued(_) => None,
         };
         match kept {
             Some(key) => answer.private_key = Some(Bytes::copy_from_slice(&key)),
@@ -39,8 +44,15 @@ impl Desk {
     pub(crate) fn without_key(&self, unit: &UnitOnRecord) -> Result<Unit, Refusal> {
         let (state, issued) = match &unit.stage {
             Stage::Requested | Stage::Refused => (UnitState::Requested, None),
-            Stage::Issued { issued, .. } => (UnitState::Issued, Some(issued)),
-            Stage::Written { issued, .. } => (UnitState::Written, Some(issued)),
+            Stage::Issued(unit) => {
+                let state = match unit.state {
+                    DeviceState::Issued | DeviceState::Superseded => UnitState::Issued,
+                    DeviceState::Written => UnitState::Written,
+                    DeviceState::Registered => UnitState::Registered,
+                    DeviceState::Scrapped => UnitState::Scrapped,
+                };
+                (state, Some(&unit.issued))
+            }
         };
         let chain = match issued {
             None => Vec::new(),

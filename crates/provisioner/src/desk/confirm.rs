@@ -5,9 +5,9 @@ use api::{
     journal::v1::{UnitWritten, record::Fact},
     provisioning::v1::Unit,
 };
-use mfg::DeviceId;
+use mfg::{DeviceEvent, DeviceId};
 use pki::Sha256;
-use records::{Act, keys, reused, wire};
+use records::{Act, keys, named, reused, wire};
 use store::{Claim, Rule};
 
 use super::{Desk, request_key};
@@ -19,7 +19,7 @@ impl Desk {
     /// # Errors
     /// `DEVICE_UNKNOWN`.
     pub(crate) async fn unit(&self, device_id: &DeviceId) -> Result<UnitOnRecord, Refusal> {
-        self.on_record(keys::unit(device_id.as_str()))
+        self.newest(device_id.as_str())
             .await?
             .ok_or_else(|| Refusal::new("DEVICE_UNKNOWN", format!("unit {device_id} is not known here")))
     }
@@ -32,19 +32,16 @@ impl Desk {
         if let Some(key) = request_key(&act)
             && let Some(before) = self.on_record(key).await?
         {
-            let same_certificate = matches!(&before.stage, Stage::Written { certificate_sha256, .. } if certificate_sha256 == certificate.as_bytes());
+            let same_certificate = matches!(&before.stage, Stage::Issued(issued) if issued.certificate_sha256.as_deref() == Some(certificate.as_bytes().as_slice()));
             if before.requested.device_id != device_id.as_str() || !same_certificate {
                 return Err(reused(&act, "content"));
             }
         }
         let unit = self.unit(device_id).await?;
-        let (issued_at, issued) = match &unit.stage {
-            Stage::Requested | Stage::Refused => {
-                return Err(Refusal::new("UNIT_NOT_ISSUED", format!("unit {device_id} has no certificate yet")));
-            }
-            Stage::Issued { issued_at, issued } => (Some(*issued_at), issued),
-            Stage::Written { issued, .. } => (None, issued),
+        let Stage::Issued(stands) = &unit.stage else {
+            return Err(Refusal::new("UNIT_NOT_ISSUED", format!("unit {device_id} has no certificate yet")));
         };
+        let issued = &stands.issued;
         let expected = Sha256::of(&issued.certificate);
         if expected != certificate {
             return Err(Refusal::new(
@@ -53,8 +50,10 @@ impl Desk {
             )
             .with("expected_sha256", expected));
         }
-        if let Some(issued_at) = issued_at {
-            self.record_written(&act, &unit, issued_at, &certificate).await?;
+        let after = stands.state.after(DeviceEvent::Confirm).map_err(named(mfg::TransitionRefusal::reason))?;
+        if after != stands.state {
+            self.record_written(&act, &unit, stands.at, &certificate).await?;
+            self.outbox.send_replace(());
         }
         // Also when it was confirmed before: a crash may have come between the record and the destruction.
         if unit.requested.server_made_key {

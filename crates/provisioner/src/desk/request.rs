@@ -1,20 +1,24 @@
 //! A station's request goes on record before it goes to the signer: from then on the request id stands for one unit of one lot.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use api::{
     Refusal,
+    issuance::v1::Occasion,
     journal::v1::{UnitRequested, record::Fact},
 };
 use bytes::Bytes;
 use issuance::{KeyKind, SigningKey as _, SoftwareKey, make_csr};
-use mfg::DeviceId;
-use pki::{CertificateRequest, Sha256};
+use mfg::{DeviceId, DeviceState};
+use pki::{CertificateRequest, ParseReason, Sha256};
 use records::{Act, keys, named, refuse_conflict, reused, wire};
-use store::{Claim, Conflict, Position, Rule};
+use store::{Claim, Conflict, Rule};
 
 use super::{Desk, request_key};
 use crate::unit::{Stage, UnitOnRecord};
+
+/// Most attempts to record a request while others change what it relies on.
+const MOST_TRIES: usize = 8;
 
 /// Who makes the device key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,48 +37,91 @@ pub(crate) struct UnitOrder {
     /// The lot asked for; none: the current one.
     pub(crate) lot: Option<String>,
     pub(crate) key: KeySource,
+    pub(crate) occasion: Occasion,
+}
+
+/// What stands for a request in the records.
+enum Standing {
+    /// Its unit: recorded by itself before, or by another request for the same.
+    Found(UnitOnRecord),
+    /// Nothing that holds: it can be recorded, if its keys still point to this.
+    Free { unit: Rule, request: Rule },
 }
 
 impl Desk {
-    /// The request on record: found by its id, or recorded now.
+    /// The request on record: found, or recorded now.
     pub(super) async fn requested(&self, order: &UnitOrder) -> Result<UnitOnRecord, Refusal> {
         let asked_key = match &order.key {
-            KeySource::Device(csr) => Some(self.named_key(csr)?),
+            KeySource::Device(csr) => Some(named_key(csr)?),
             KeySource::Server(_) => None,
         };
-        if let Some(key) = request_key(&order.act)
-            && let Some(before) = self.on_record(key).await?
-        {
-            same_request(order, asked_key.as_ref(), &before)?;
-            if !matches!(before.stage, Stage::Refused) {
-                return Ok(before);
-            }
-            // Refused before: the same request is made again, against that record.
-            return self.record_request(order, asked_key, Some(before.at)).await;
+        // Most requests are new, and recording one asks the same as looking for it: both keys must be free. Not where a key would
+        // have to be made first, nor a lot be looked for at a signer that a repetition does not need.
+        let at_hand = asked_key.is_some() && (order.lot.is_some() || self.lots.has_current());
+        if at_hand && let Some(unit) = self.record_request(order, asked_key, Rule::Absent, Rule::Absent, None).await? {
+            return Ok(unit);
         }
-        match self.on_record(keys::unit(order.device_id.as_str())).await? {
-            Some(UnitOnRecord { stage: Stage::Refused, at, .. }) => {
-                self.record_request(order, asked_key, Some(at)).await
+        for _ in 0..MOST_TRIES {
+            match self.standing(order, asked_key.as_ref()).await? {
+                Standing::Found(unit) => return Ok(unit),
+                Standing::Free { unit, request } => {
+                    if let Some(recorded) = self.record_request(order, asked_key, unit, request, None).await? {
+                        return Ok(recorded);
+                    }
+                }
             }
+        }
+        Err(in_progress(order.device_id.as_str()))
+    }
+
+    async fn standing(&self, order: &UnitOrder, asked_key: Option<&Sha256>) -> Result<Standing, Refusal> {
+        // The unit first: a request is recorded with its unit, so one that made it in between is found by its id.
+        let unit = self.newest(order.device_id.as_str()).await?;
+        let itself = match request_key(&order.act) {
+            Some(key) => self.on_record(key).await?,
+            None => None,
+        };
+        if let Some(itself) = &itself {
+            same_request(order, asked_key, itself)?;
+        }
+        let request = itself.as_ref().map_or(Rule::Absent, |itself| Rule::At(itself.at));
+        let own = |unit: &UnitOnRecord| itself.as_ref().is_some_and(|i| i.requested_at == unit.requested_at);
+        let newest = match (&itself, unit) {
+            (Some(itself), Some(unit)) if own(&unit) && itself.at > unit.at => Some(itself.clone()),
+            // Replaced or reworked since: the request is answered with what it got, for ever.
+            (Some(itself), Some(unit)) if !own(&unit) && matches!(itself.stage, Stage::Issued(_)) => {
+                return Ok(Standing::Found(itself.clone()));
+            }
+            (_, Some(unit)) => Some(unit),
+            (itself, None) => itself.clone(),
+        };
+        match newest {
+            None => Ok(Standing::Free { unit: Rule::Absent, request }),
+            // Nothing came of it: it is made again, against that record.
+            Some(UnitOnRecord { stage: Stage::Refused, at, .. }) => Ok(Standing::Free { unit: Rule::At(at), request }),
+            Some(unit) if own(&unit) => Ok(Standing::Found(unit)),
             // Another request for the same unit: the same answer for the same key, a conflict otherwise.
-            Some(before) => same_unit(order, asked_key.as_ref(), &before).map(|()| before),
-            None => self.record_request(order, asked_key, None).await,
+            Some(unit) => same_unit(order, asked_key, &unit).map(|()| Standing::Found(unit)),
         }
     }
 
-    async fn record_request(
+    /// Records the request; none when another was faster at one of its keys.
+    pub(super) async fn record_request(
         &self,
         order: &UnitOrder,
         asked_key: Option<Sha256>,
-        refused_at: Option<Position>,
-    ) -> Result<UnitOnRecord, Refusal> {
-        let lot = match &order.lot {
-            Some(lot) => lot.clone(),
-            None => self.lots.current().await?,
+        unit_rule: Rule,
+        request_rule: Rule,
+        before: Option<&UnitOnRecord>,
+    ) -> Result<Option<UnitOnRecord>, Refusal> {
+        let lot = match (before, &order.lot) {
+            (Some(before), _) => before.requested.lot.clone(),
+            (None, Some(lot)) => lot.clone(),
+            (None, None) => self.lots.current().await?,
         };
         let (key_digest, server_made_key) = match (&order.key, asked_key) {
             (KeySource::Server(kind), _) => (self.make_key(*kind).await?, true),
-            (KeySource::Device(csr), None) => (self.named_key(csr)?, false),
+            (KeySource::Device(csr), None) => (named_key(csr)?, false),
             (KeySource::Device(_), Some(digest)) => (digest, false),
         };
         let requested = UnitRequested {
@@ -82,43 +129,31 @@ impl Desk {
             lot,
             key_digest: wire::digest(&key_digest),
             server_made_key,
+            occasion: before.map(|_| i32::from(order.occasion).cast_unsigned()).unwrap_or_default(),
+            before_at: before.map(|before| before.at.as_u64()),
         };
         let mut unit = order.act.unit(Fact::UnitRequested(requested.clone()));
-        let unit_key = keys::unit(order.device_id.as_str());
-        let rule = refused_at.map_or(Rule::Absent, Rule::At);
-        unit.claims = vec![Claim { key: unit_key, rule }];
-        unit.claims.extend(request_key(&order.act).map(|key| match refused_at {
-            Some(_) => Claim { key, rule: Rule::Any },
-            None => Claim { key, rule: Rule::Absent },
-        }));
+        unit.claims = vec![Claim { key: keys::unit(order.device_id.as_str()), rule: unit_rule }];
+        unit.claims.extend(request_key(&order.act).map(|key| Claim { key, rule: request_rule }));
         match self.commits.commit(unit).await? {
-            Ok(committed) => Ok(UnitOnRecord {
+            Ok(committed) => Ok(Some(UnitOnRecord {
                 at: committed.position,
                 requested_at: committed.position.as_u64(),
                 requested,
                 stage: Stage::Requested,
-            }),
+            })),
             Err(conflict) => {
                 if server_made_key {
                     self.destroy_key(key_digest.as_bytes()).await?;
                 }
                 match conflict {
-                    // The same request, or another for this unit, was faster.
-                    Conflict::KeyTaken { .. } | Conflict::KeyMoved { .. } => {
-                        let before = self.on_record(unit_key).await?.ok_or_else(|| reused(&order.act, "device id"))?;
-                        same_unit(order, asked_key.as_ref(), &before).map(|()| before)
-                    }
+                    Conflict::KeyTaken { .. } | Conflict::KeyMoved { .. } => Ok(None),
                     other @ (Conflict::Overdrawn { .. } | Conflict::NoSuchLot { .. } | Conflict::NotOpen { .. }) => {
                         Err(refuse_conflict(&other, ""))
                     }
                 }
             }
         }
-    }
-
-    /// The key that a request names. Possession is the signer's to check; here it only tells two requests apart.
-    fn named_key(&self, csr: &[u8]) -> Result<Sha256, Refusal> {
-        CertificateRequest::named_key(csr).map(|key| key.sha256()).map_err(|e| Refusal::from_error("CSR_MALFORMED", &e))
     }
 
     /// Makes a device key and keeps it wrapped before anybody hears of it.
@@ -143,23 +178,50 @@ impl Desk {
                 let digest = wire::read_digest("key_digest", &unit.requested.key_digest)?;
                 let escrow = Arc::clone(&self.escrow);
                 let name = unit.requested.device_id.clone();
-                self.workers
-                    .run(move || {
-                        let pkcs8 = escrow.open(&digest)?.ok_or_else(|| {
-                            Refusal::new("KEY_ESCROW_DAMAGED", format!("the wrapped key of unit {name} is not there"))
-                        })?;
-                        let key = SoftwareKey::from_pkcs8(&pkcs8).map_err(named(issuance::KeyError::reason))?;
-                        let csr = make_csr(&key, &name).map_err(named(issuance::KeyError::reason))?;
-                        Ok(Bytes::from(csr))
-                    })
-                    .await
+                let csr = self.workers.run(move || {
+                    let pkcs8 = escrow.open(&digest)?.ok_or_else(|| {
+                        Refusal::new("KEY_ESCROW_DAMAGED", format!("the wrapped key of unit {name} is not there"))
+                    })?;
+                    let key = SoftwareKey::from_pkcs8(&pkcs8).map_err(named(issuance::KeyError::reason))?;
+                    let csr = make_csr(&key, &name).map_err(named(issuance::KeyError::reason))?;
+                    Ok(Bytes::from(csr))
+                });
+                match csr.await {
+                    // The same request, made twice at once, was refused or confirmed on the other side, and the key destroyed.
+                    Err(_) if self.has_moved_on(unit).await? => Err(in_progress(&unit.requested.device_id)),
+                    outcome => outcome,
+                }
             }
         }
     }
 }
 
+pub(super) fn in_progress(device_id: &str) -> Refusal {
+    Refusal::new("IN_PROGRESS", format!("unit {device_id} is being worked on by another request"))
+        .retry_after(Duration::from_millis(50))
+}
+
+/// The key that a request names. Possession is the signer's to check; here it only tells two requests apart.
+pub(super) fn named_key(csr: &[u8]) -> Result<Sha256, Refusal> {
+    CertificateRequest::named_key(csr).map(|key| key.sha256()).map_err(|error| {
+        let unsupported = error.kind() == ParseReason::KeyUnsupported;
+        Refusal::from_error(if unsupported { "CSR_KEY_NOT_ALLOWED" } else { "CSR_MALFORMED" }, &error)
+    })
+}
+
 /// A repeated request must ask for the same unit.
-fn same_request(order: &UnitOrder, asked_key: Option<&Sha256>, before: &UnitOnRecord) -> Result<(), Refusal> {
+pub(super) fn same_request(
+    order: &UnitOrder,
+    asked_key: Option<&Sha256>,
+    before: &UnitOnRecord,
+) -> Result<(), Refusal> {
+    match &before.stage {
+        // Only the id of a confirmation or of scrapping finds a unit as written or scrapped.
+        Stage::Issued(issued) if issued.state != DeviceState::Issued => {
+            return Err(reused(&order.act, "kind of request"));
+        }
+        Stage::Issued(_) | Stage::Requested | Stage::Refused => {}
+    }
     match difference(order, asked_key, before) {
         None => Ok(()),
         Some(differs) => Err(reused(&order.act, differs)),
@@ -178,7 +240,7 @@ fn same_unit(order: &UnitOrder, asked_key: Option<&Sha256>, before: &UnitOnRecor
         .with("differs", differs))
 }
 
-fn difference(order: &UnitOrder, asked_key: Option<&Sha256>, before: &UnitOnRecord) -> Option<&'static str> {
+pub(super) fn difference(order: &UnitOrder, asked_key: Option<&Sha256>, before: &UnitOnRecord) -> Option<&'static str> {
     let requested = &before.requested;
     if requested.device_id != order.device_id.as_str() {
         Some("device id")
@@ -188,7 +250,17 @@ fn difference(order: &UnitOrder, asked_key: Option<&Sha256>, before: &UnitOnReco
         Some("public key")
     } else if order.lot.as_ref().is_some_and(|lot| *lot != requested.lot) {
         Some("lot")
+    } else if occasion(requested) != order.occasion {
+        Some("occasion")
     } else {
         None
+    }
+}
+
+/// What a request on record was made for.
+pub(super) fn occasion(requested: &UnitRequested) -> Occasion {
+    match Occasion::try_from(requested.occasion.cast_signed()) {
+        Ok(Occasion::Unspecified) | Err(_) => Occasion::First,
+        Ok(occasion) => occasion,
     }
 }

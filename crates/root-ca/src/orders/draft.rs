@@ -16,10 +16,20 @@ use prost::Message as _;
 use records::{named, wire};
 use serde::Deserialize;
 
-use super::Orders;
+use super::{Orders, lot};
 use crate::registry;
 
 const SECONDS_A_YEAR: i64 = 365 * 86_400;
+/// The version of an order as it is first proposed.
+pub(super) const FIRST_VERSION: u32 = 1;
+
+/// The version that amends `version`.
+///
+/// # Errors
+/// `ORDER_VERSION_INVALID` when versions have run out.
+pub(super) fn next_version(version: u32) -> Result<u32, Refusal> {
+    version.checked_add(1).ok_or_else(|| Refusal::new("ORDER_VERSION_INVALID", "the order has no further version"))
+}
 
 /// `[terms]`: what every order's terms take from the brand's configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -41,7 +51,7 @@ pub(super) fn digest(draft: &OrderDraft) -> Bytes {
 }
 
 /// Makes the terms and checks everything that can be known now.
-pub(super) fn terms(orders: &Orders, draft: &OrderDraft, now: UnixTime) -> Result<Terms, Refusal> {
+pub(super) fn terms(orders: &Orders, draft: &OrderDraft, now: UnixTime, order_version: u32) -> Result<Terms, Refusal> {
     let program: Program = registry::find(orders.authority.store(), &draft.program)?;
     let brand = &orders.authority.manufacturer;
     let graph = edges(draft)?;
@@ -49,7 +59,7 @@ pub(super) fn terms(orders: &Orders, draft: &OrderDraft, now: UnixTime) -> Resul
     let document = TermsDocument {
         version: terms::VERSION,
         order: OrderId::parse(&draft.order).map_err(named(mfg::IdRefusal::reason))?,
-        order_version: 1,
+        order_version,
         brand: brand.clone(),
         program: program_terms(&program)?,
         quantity: Build { units, yield_allowance: draft.yield_allowance },
@@ -62,7 +72,7 @@ pub(super) fn terms(orders: &Orders, draft: &OrderDraft, now: UnixTime) -> Resul
         signing_window: signing_window(draft, now)?,
         rework_cap: draft.rework_cap,
         replacement_cap: draft.replacement_cap,
-        manifest_digest: None,
+        manifest_digest: manifest(orders, draft)?,
         unlimited_lots: match units {
             mfg::Quantity::Unlimited => UnlimitedLots::Allowed,
             mfg::Quantity::Units(_) => UnlimitedLots::Refused,
@@ -74,8 +84,18 @@ pub(super) fn terms(orders: &Orders, draft: &OrderDraft, now: UnixTime) -> Resul
         },
     };
     let terms = document.check().map_err(named(mfg::TermsRefusal::reason))?;
-    terms.check_depth(orders.root.order_ca).map_err(named(mfg::TermsRefusal::reason))?;
+    lot::check_buildable(orders, &terms)?;
     Ok(terms)
+}
+
+/// The manifest's digest, if the order has one; the manifest must be here before receivers ask for it.
+fn manifest(orders: &Orders, draft: &OrderDraft) -> Result<Option<Sha256>, Refusal> {
+    let Some(octets) = &draft.manifest_sha256 else { return Ok(None) };
+    let digest = wire::read_digest("manifest_sha256", octets)?;
+    match orders.authority.manifest(&digest)? {
+        Some(_) => Ok(Some(digest)),
+        None => Err(Refusal::new("MANIFEST_MISSING", format!("manifest {digest} is not here; put it first"))),
+    }
 }
 
 fn edges(draft: &OrderDraft) -> Result<Vec<Edge>, Refusal> {
@@ -95,18 +115,16 @@ fn device_issuers(draft: &OrderDraft, graph: &[Edge]) -> Result<Vec<Manufacturer
     Ok(last.into_iter().cloned().collect())
 }
 
-/// Everyone on the route with name and identity key, so that each signer can check the next acceptance offline.
+/// Everyone on the route with name and every identity key that is not retired, so that each signer can check the next acceptance offline.
 fn parties(orders: &Orders, graph: &[Edge]) -> Result<Vec<Party>, Refusal> {
     let receivers: BTreeSet<&ManufacturerId> = graph.iter().map(|edge| &edge.to).collect();
     receivers
         .into_iter()
         .map(|id| {
             let found: Manufacturer = registry::find(orders.authority.store(), id.as_str())?;
-            Ok(Party {
-                manufacturer: id.clone(),
-                name: found.display_name,
-                identity_keys: vec![found.identity_key.to_vec()],
-            })
+            let in_use = found.identity_keys.iter().filter(|key| key.retired_at.is_none());
+            let identity_keys = in_use.map(|key| key.public_key.to_vec()).collect();
+            Ok(Party { manufacturer: id.clone(), name: found.display_name, identity_keys })
         })
         .collect()
 }

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use api::Refusal;
+use api::{Refusal, order::v1::OrderState};
 use authority::{Authority, Lot, LotIssuer};
 use bytes::Bytes;
-use issuance::{Issuer, LoadOptions, OrderProfiles, SigningKey, Stage};
-use mfg::{OrderCa, SignedTerms};
+use issuance::{Issuer, LoadOptions, LoadRefusal, OrderProfiles, SigningKey, Stage};
+use mfg::{OrderCa, SignedTerms, Terms};
 use pki::Certificate;
 use records::{keys, named, refuse_store};
 use store::Receipt;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{OrderOnRecord, Orders};
 
@@ -28,7 +28,7 @@ pub(crate) struct DeviceRoot {
     pub(crate) key: Arc<dyn SigningKey>,
 }
 
-/// Loads every approved order at start.
+/// Loads every version of every order that was ever approved, at start.
 ///
 /// # Errors
 /// What the store says; the issuer's refusals.
@@ -43,13 +43,41 @@ pub(crate) fn load_all(orders: &Orders) -> Result<usize, Refusal> {
         };
         after = Some(last.clone());
         for (_, record) in &page {
-            let order = OrderOnRecord::from_record(orders.authority.store(), record)?;
-            if order.brand_signature.is_some() {
-                orders.authority.lots.put(of_order(orders, &order)?);
-                loaded += 1;
-            }
+            let newest = OrderOnRecord::from_record(orders.authority.store(), record)?;
+            loaded += usize::from(load(orders, newest)? == OrderState::Approved);
         }
     }
+}
+
+/// Loads one order; units can be taken from it when its newest version is approved.
+fn load(orders: &Orders, newest: OrderOnRecord) -> Result<OrderState, Refusal> {
+    let (id, state) = (newest.order.clone(), newest.state());
+    let mut versions = vec![newest];
+    while let Some(earlier) = versions.last().map(|v| v.earlier(orders.authority.store())).transpose()?.flatten() {
+        versions.push(earlier);
+    }
+    for version in versions.iter().rev().filter(|version| version.brand_signature.is_some()) {
+        orders.authority.lots.put(of_order(orders, version)?);
+    }
+    match state {
+        OrderState::Approved => {}
+        OrderState::Proposed | OrderState::Cancelled | OrderState::Superseded | OrderState::Unspecified => {
+            orders.authority.lots.withdraw(&id);
+        }
+    }
+    Ok(state)
+}
+
+/// Checks before anybody approves that every certificate of an order can be made under the CA here: once approved, it could not be
+/// loaded, or its handoffs would be refused one by one.
+///
+/// # Errors
+/// `CHAIN_TOO_DEEP`, the profile's and the issuer's refusals.
+pub(super) fn check_buildable(orders: &Orders, terms: &Terms) -> Result<(), Refusal> {
+    terms.check_depth(orders.root.order_ca).map_err(named(mfg::TermsRefusal::reason))?;
+    let profiles = profiles(orders, terms)?;
+    let issuer = issuer(orders, terms).map_err(named(LoadRefusal::reason))?;
+    issuer.check_order(&profiles).map_err(named(issuance::IssueRefusal::reason))
 }
 
 /// The lot of an approved order.
@@ -57,27 +85,38 @@ pub(crate) fn load_all(orders: &Orders) -> Result<usize, Refusal> {
 /// # Errors
 /// The issuer's refusals.
 pub(super) fn of_order(orders: &Orders, order: &OrderOnRecord) -> Result<Lot, Refusal> {
-    let authority: &Authority = &orders.authority;
-    let root = &orders.root;
     let signature = order.brand_signature.clone().unwrap_or_default();
-    let terms = SignedTerms::verify(&order.proposed.terms, &signature, &orders.own_bundle())
+    let terms = SignedTerms::verify(&order.terms, &signature, &orders.own_bundle())
         .map_err(named(mfg::TermsRefusal::reason))?;
-    let chain: Vec<Certificate> = root.chain.iter().chain([&root.anchor]).cloned().collect();
-    let options =
-        LoadOptions { stage: root.stage, oid_arc: terms.terms().document().program.oid_arc, now: authority.now() };
-    let issuer = Issuer::<Receipt>::load(chain, Arc::clone(&root.key), &options)
-        .map_err(named(issuance::LoadRefusal::reason))?;
-    let profiles = OrderProfiles::new(Arc::new(terms.terms().clone()), root.stage)
-        .map_err(named(issuance::ProfileRefusal::reason))?;
-    let id = order.proposed.order.clone();
+    let issuer = match issuer(orders, terms.terms()) {
+        Ok(issuer) => LotIssuer::Loaded(Box::new(issuer)),
+        // A CA that has expired signs nothing more, and what it signed is still answered for.
+        Err(LoadRefusal::Path(cause)) => {
+            warn!(order = order.order, %cause, "no handoff can be signed for this order");
+            LotIssuer::Gone(cause.to_string())
+        }
+        Err(refusal) => return Err(Refusal::from_error(refusal.reason(), &refusal)),
+    };
+    let id = order.order.clone();
     Ok(Lot {
         tally: keys::lot(&id),
         id,
         subtree: terms.terms().document().program.base_name.clone(),
         hops: 0,
-        chain: root.chain.iter().map(|c| Bytes::copy_from_slice(c.der())).collect(),
+        chain: orders.root.chain.iter().map(|c| Bytes::copy_from_slice(c.der())).collect(),
+        profiles: profiles(orders, terms.terms())?,
         terms: Arc::new(terms),
-        profiles,
-        issuer: LotIssuer::Loaded(Box::new(issuer)),
+        issuer,
     })
+}
+
+fn profiles(orders: &Orders, terms: &Terms) -> Result<OrderProfiles, Refusal> {
+    OrderProfiles::new(Arc::new(terms.clone()), orders.root.stage).map_err(named(issuance::ProfileRefusal::reason))
+}
+
+fn issuer(orders: &Orders, terms: &Terms) -> Result<Issuer<Receipt>, LoadRefusal> {
+    let (authority, root): (&Authority, _) = (&orders.authority, &orders.root);
+    let chain: Vec<Certificate> = root.chain.iter().chain([&root.anchor]).cloned().collect();
+    let options = LoadOptions { stage: root.stage, oid_arc: terms.document().program.oid_arc, now: authority.now() };
+    Issuer::load(chain, Arc::clone(&root.key), &options)
 }

@@ -42,12 +42,47 @@ impl OrderService for BrandRpc {
         .await
     }
 
+    async fn amend_order(
+        &self,
+        request: Request<wire::AmendOrderRequest>,
+    ) -> Result<Response<wire::AmendOrderResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let message = request.into_inner();
+        let id = RequestId::parse(&message.request_id)?;
+        self.run(move |orders| {
+            let order = orders.amend(&orders.authority.act(caller, id), &message)?;
+            Ok(wire::AmendOrderResponse { order: Some(order) })
+        })
+        .await
+    }
+
+    async fn cancel_order(
+        &self,
+        request: Request<wire::CancelOrderRequest>,
+    ) -> Result<Response<wire::CancelOrderResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let message = request.into_inner();
+        let id = RequestId::parse(&message.request_id)?;
+        self.run(move |orders| {
+            let order = orders.cancel(&orders.authority.act(caller, id), &message.order)?;
+            Ok(wire::CancelOrderResponse { order: Some(order) })
+        })
+        .await
+    }
+
     async fn get_order(
         &self,
         request: Request<wire::GetOrderRequest>,
     ) -> Result<Response<wire::GetOrderResponse>, Status> {
-        let id = request.into_inner().order;
-        self.run(move |orders| Ok(wire::GetOrderResponse { order: Some(orders.get(&id)?) })).await
+        let wire::GetOrderRequest { order: id, version } = request.into_inner();
+        self.run(move |orders| {
+            let order = match version {
+                None => orders.get(&id)?,
+                Some(version) => orders.get_version(&id, version)?,
+            };
+            Ok(wire::GetOrderResponse { order: Some(order) })
+        })
+        .await
     }
 
     async fn list_orders(
@@ -55,10 +90,10 @@ impl OrderService for BrandRpc {
         request: Request<wire::ListOrdersRequest>,
     ) -> Result<Response<wire::ListOrdersResponse>, Status> {
         let message = request.into_inner();
-        let page = page::Page::read(message.page_size, &message.page_token)?;
+        let page = page::Page::read("orders", message.page_size, &message.page_token)?;
         self.run(move |orders| {
             let (list, next) = orders.list(page.after(), page.limit())?;
-            Ok(wire::ListOrdersResponse { orders: list, next_page_token: page::token(next) })
+            Ok(wire::ListOrdersResponse { orders: list, next_page_token: page::token("orders", next) })
         })
         .await
     }

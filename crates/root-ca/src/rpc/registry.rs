@@ -1,12 +1,12 @@
-//! `ProgramService` and `ManufacturerService`.
+//! `ProgramService`, and what both registries' faces share.
 
 use api::{
     Refusal, RequestId,
-    manufacturer::v1::{self as wire_manufacturer, manufacturer_service_server::ManufacturerService},
+    manufacturer::v1::Manufacturer,
     program::v1::{self as wire_program, program_service_server::ProgramService},
 };
 use bytes::Bytes;
-use mfg::{Bundle, IdentityKey, ManufacturerId, OidArc, ProgramId, bundle::BundleProgram};
+use mfg::{Bundle, IdentityKey, OidArc, ProgramId, bundle::BundleProgram};
 use pki::{DnsName, PublicKey};
 use records::{Caller, named, page, refuse_store};
 use tonic::{Request, Response, Status};
@@ -14,12 +14,14 @@ use tonic::{Request, Response, Status};
 use super::BrandRpc;
 use crate::{
     orders::Orders,
-    registry::{Registered, decode, find, register},
+    registry::{Registered, decode, find, published, register},
 };
+
+const PROGRAMS: &str = wire_program::Program::COLLECTION;
 
 type Listed<T> = (Vec<T>, Option<String>);
 
-fn list<T: Registered>(orders: &Orders, after: Option<&str>, limit: usize) -> Result<Listed<T>, Refusal> {
+pub(super) fn list<T: Registered>(orders: &Orders, after: Option<&str>, limit: usize) -> Result<Listed<T>, Refusal> {
     let listed = orders.authority.store().list(T::COLLECTION, after, limit).map_err(|e| refuse_store(&e))?;
     let next = (listed.len() == limit).then(|| listed.last().map(|(name, _)| name.clone())).flatten();
     let items = listed.iter().map(|(_, record)| decode(record)).collect::<Result<_, _>>()?;
@@ -42,11 +44,16 @@ fn all<T: Registered>(orders: &Orders) -> Result<Vec<T>, Refusal> {
 /// Adds what is registered to a bundle of the brand's own.
 pub(super) fn complete(orders: &Orders, bundle: &mut Bundle) -> Result<(), Refusal> {
     let damaged = |e: &dyn std::error::Error| Refusal::from_error("JOURNAL_DAMAGED", e);
-    for item in all::<wire_manufacturer::Manufacturer>(orders)? {
-        bundle.identity_keys.push(IdentityKey {
-            manufacturer: ManufacturerId::parse(&item.manufacturer).map_err(|e| damaged(&e))?,
-            public_key: PublicKey::parse(&item.identity_key).map_err(|e| damaged(&e))?,
-        });
+    for item in all::<Manufacturer>(orders)? {
+        let said = published(&item)?;
+        // Retired keys too: what they signed stays provable.
+        for key in &item.identity_keys {
+            bundle.identity_keys.push(IdentityKey {
+                manufacturer: said.id.clone(),
+                public_key: PublicKey::parse(&key.public_key).map_err(|e| damaged(&e))?,
+            });
+        }
+        bundle.manufacturers.push(said);
     }
     for item in all::<wire_program::Program>(orders)? {
         bundle.programs.push(BundleProgram {
@@ -69,6 +76,7 @@ impl ProgramService for BrandRpc {
         let id = RequestId::parse(&message.request_id)?;
         let program = message.program.ok_or_else(|| Refusal::malformed("program", "is missing"))?;
         self.run(move |orders| {
+            orders.check_arc(&program)?;
             let program = register(orders.authority.store(), &orders.authority.act(caller, id), program)?;
             Ok(wire_program::CreateProgramResponse { program: Some(program) })
         })
@@ -91,10 +99,10 @@ impl ProgramService for BrandRpc {
         request: Request<wire_program::ListProgramsRequest>,
     ) -> Result<Response<wire_program::ListProgramsResponse>, Status> {
         let message = request.into_inner();
-        let page = page::Page::read(message.page_size, &message.page_token)?;
+        let page = page::Page::read(PROGRAMS, message.page_size, &message.page_token)?;
         self.run(move |orders| {
             let (programs, next) = list(orders, page.after(), page.limit())?;
-            Ok(wire_program::ListProgramsResponse { programs, next_page_token: page::token(next) })
+            Ok(wire_program::ListProgramsResponse { programs, next_page_token: page::token(PROGRAMS, next) })
         })
         .await
     }
@@ -106,49 +114,6 @@ impl ProgramService for BrandRpc {
         self.run(|orders| {
             let bundle = super::bundle(orders)?.to_json().map_err(named(mfg::BundleRefusal::reason))?;
             Ok(wire_program::GetBundleResponse { bundle: Bytes::from(bundle) })
-        })
-        .await
-    }
-}
-
-#[tonic::async_trait]
-impl ManufacturerService for BrandRpc {
-    async fn register_manufacturer(
-        &self,
-        request: Request<wire_manufacturer::RegisterManufacturerRequest>,
-    ) -> Result<Response<wire_manufacturer::RegisterManufacturerResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        let message = request.into_inner();
-        let id = RequestId::parse(&message.request_id)?;
-        let asked = message.manufacturer.ok_or_else(|| Refusal::malformed("manufacturer", "is missing"))?;
-        self.run(move |orders| {
-            let kept = register(orders.authority.store(), &orders.authority.act(caller, id), asked)?;
-            Ok(wire_manufacturer::RegisterManufacturerResponse { manufacturer: Some(kept) })
-        })
-        .await
-    }
-
-    async fn get_manufacturer(
-        &self,
-        request: Request<wire_manufacturer::GetManufacturerRequest>,
-    ) -> Result<Response<wire_manufacturer::GetManufacturerResponse>, Status> {
-        let id = request.into_inner().manufacturer;
-        self.run(move |orders| {
-            let found = find(orders.authority.store(), &id)?;
-            Ok(wire_manufacturer::GetManufacturerResponse { manufacturer: Some(found) })
-        })
-        .await
-    }
-
-    async fn list_manufacturers(
-        &self,
-        request: Request<wire_manufacturer::ListManufacturersRequest>,
-    ) -> Result<Response<wire_manufacturer::ListManufacturersResponse>, Status> {
-        let message = request.into_inner();
-        let page = page::Page::read(message.page_size, &message.page_token)?;
-        self.run(move |orders| {
-            let (manufacturers, next) = list(orders, page.after(), page.limit())?;
-            Ok(wire_manufacturer::ListManufacturersResponse { manufacturers, next_page_token: page::token(next) })
         })
         .await
     }

@@ -76,6 +76,39 @@ impl Default for LogSection {
     }
 }
 
+/// `[trace]`: where the spans of requests are sent. Nobody traces without it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TraceSection {
+    /// `http://host:port` of a collector that takes OTLP over gRPC, without TLS: an agent on the same host. None: no spans.
+    pub otlp: Option<String>,
+    /// One in so many requests that begin a trace is kept; what a caller decided is followed. 1.
+    pub one_in: u32,
+}
+
+impl Default for TraceSection {
+    fn default() -> Self {
+        Self { otlp: None, one_in: 1 }
+    }
+}
+
+impl TraceSection {
+    pub(super) fn check(&self) -> Result<(), FieldProblem> {
+        if self.one_in == 0 {
+            return Err(FieldProblem::new("trace.one_in", "0 is no share: leave out otlp to trace nothing"));
+        }
+        let Some(address) = &self.otlp else { return Ok(()) };
+        let is_plain = address.parse::<http::Uri>().is_ok_and(|uri| {
+            uri.scheme_str() == Some("http") && uri.port().is_some() && uri.path() == "/" && uri.query().is_none()
+        });
+        if is_plain {
+            Ok(())
+        } else {
+            Err(FieldProblem::new("trace.otlp", format!("{address:?} is not http://host:port")))
+        }
+    }
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]

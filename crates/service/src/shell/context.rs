@@ -3,16 +3,17 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
 
 use super::StartError;
-use crate::client;
+use crate::client::{self, PeerChannel, Reaches};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{ConfigDirectory, Limits};
 use crate::health::Readiness;
 use crate::identity::SpiffeId;
+use crate::metrics::Metrics;
 use crate::net::{Network, TcpNetwork};
 use crate::tls::{Credentials, ExpectedPeer};
+use crate::trace::Tracing;
 
 /// What surrounds a process: its network and its clock.
 #[derive(Clone)]
@@ -39,6 +40,9 @@ pub struct Context {
     pub(super) credentials: Arc<Credentials>,
     pub(super) limits: Limits,
     pub(super) readiness: Readiness,
+    pub(super) metrics: Metrics,
+    pub(super) tracing: Tracing,
+    pub(super) reaches: Reaches,
     pub(super) stop: Stop,
     pub(super) background: CancellationToken,
 }
@@ -86,6 +90,12 @@ impl Context {
         &self.readiness
     }
 
+    /// For what the service itself counts.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// For ending the process when the service can no longer be sure of itself.
     #[must_use]
     pub fn stop(&self) -> &Stop {
@@ -98,12 +108,15 @@ impl Context {
         &self.background
     }
 
-    /// A channel to another service; see [`client::connect`].
+    /// A channel to another service, which carries traces on and tells at `/metrics` whether the peer can be reached; see
+    /// [`client::connect`].
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn connect(&self, address: &str, expected: ExpectedPeer) -> Result<Channel, StartError> {
-        client::connect(self.network(), address, expected, &self.credentials, &self.limits).map_err(StartError::setup)
+    pub fn connect(&self, address: &str, expected: ExpectedPeer) -> Result<PeerChannel, StartError> {
+        let reach = self.reaches.of(&expected);
+        let channel = client::connect(self.network(), address, expected, &self.credentials, &self.limits);
+        Ok(PeerChannel::watched(channel.map_err(StartError::setup)?, reach))
     }
 }
 

@@ -148,7 +148,8 @@ fn credentials_exit_code(error: &CredentialsError) -> u8 {
     match error {
         CredentialsError::Missing { .. } | CredentialsError::Unreadable { .. } => 3,
         CredentialsError::Key(error) => secret_exit_code(error),
-        CredentialsError::Malformed { .. }
+        CredentialsError::KeyMalformed { .. }
+        | CredentialsError::Malformed { .. }
         | CredentialsError::Identity { .. }
         | CredentialsError::KeyMismatch { .. }
         | CredentialsError::NotValidNow { .. }

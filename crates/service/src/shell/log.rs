@@ -1,6 +1,6 @@
 //! Log lines on stderr, and the panic hook.
 
-use std::backtrace::Backtrace;
+use std::{backtrace::Backtrace, io::IsTerminal as _};
 
 use tracing_subscriber::EnvFilter;
 
@@ -14,7 +14,11 @@ pub(super) fn start(section: &LogSection) -> Result<(), StartError> {
         _ => EnvFilter::try_new(&section.level),
     };
     let filter = filter.map_err(|source| StartError::unusable("CONFIG_INVALID", source))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for people: in a file or a pipe they would stand between the words that are searched for.
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let started = match section.format {
         LogFormat::Human => lines.try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),

@@ -1,52 +1,49 @@
-//! The shell's own lines of `/metrics`.
+//! What every process tells at `/metrics`.
 
-use std::fmt::Write;
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::accept::ConnectionCounts;
+use crate::authorization::Table;
 use crate::guard::RequestCounts;
-use crate::health::MetricsHook;
+use crate::metrics::{Collector, DescriptorEncoder, Metrics, tell_count, tell_state};
 use crate::tls::Credentials;
 
+const SECONDS_A_DAY: i64 = 86_400;
+
 /// What the shell counts.
-#[derive(Default)]
 pub(super) struct Counts {
-    pub(super) connections: Arc<ConnectionCounts>,
-    pub(super) requests: Arc<RequestCounts>,
+    pub(super) connections: ConnectionCounts,
+    pub(super) requests: RequestCounts,
 }
 
 impl Counts {
-    /// Writes the shell's lines, then the service's.
-    pub(super) fn hook(self, credentials: Arc<Credentials>, service: Option<MetricsHook>) -> MetricsHook {
-        Arc::new(move || {
-            let mut text = String::new();
-            // Writing to a String cannot fail.
-            let _ = self.write(&mut text, &credentials);
-            if let Some(service) = &service {
-                text.push_str(&service());
-            }
-            text
-        })
+    /// Registers what the shell counts and reads.
+    pub(super) fn register(metrics: &Metrics, table: Table, credentials: &Arc<Credentials>) -> Self {
+        metrics.collect(OwnCredentials(Arc::clone(credentials)));
+        Self { connections: ConnectionCounts::register(metrics), requests: RequestCounts::register(metrics, table) }
     }
+}
 
-    fn write(&self, text: &mut String, credentials: &Credentials) -> std::fmt::Result {
-        let counters = [
-            ("connections_accepted_total", self.connections.accepted.load(Ordering::Relaxed)),
-            ("requests_total", self.requests.answered.load(Ordering::Relaxed)),
-            ("requests_refused_total", self.requests.refused_by_guard.load(Ordering::Relaxed)),
-            ("tls_reloads_total", credentials.reloads()),
-            ("tls_reload_failures_total", credentials.reload_failures()),
-        ];
-        for (name, value) in counters {
-            writeln!(text, "# TYPE countersign_{name} counter\ncountersign_{name} {value}")?;
-        }
-        writeln!(text, "# TYPE countersign_connections_refused_total counter")?;
-        for (reason, value) in self.connections.refusals() {
-            writeln!(text, "countersign_connections_refused_total{{reason=\"{reason}\"}} {value}")?;
-        }
-        let not_after = credentials.not_after().as_secs();
-        writeln!(text, "# TYPE countersign_certificate_not_after_seconds gauge")?;
-        writeln!(text, "countersign_certificate_not_after_seconds {not_after}")
+/// The process's certificate, and how its files are doing.
+#[derive(Debug)]
+struct OwnCredentials(Arc<Credentials>);
+
+impl Collector for OwnCredentials {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let (credentials, encoder) = (&self.0, &mut encoder);
+        let (not_after, now) = (credentials.not_after().as_secs(), credentials.now().as_secs());
+        let days_left = not_after.saturating_sub(now).div_euclid(SECONDS_A_DAY);
+        let refused = i64::from(credentials.are_files_refused());
+        tell_count(encoder, "tls_reloads", "Times that new files were taken into use", credentials.reloads())?;
+        tell_count(encoder, "tls_reload_failures", "Looks at files that were refused", credentials.reload_failures())?;
+        tell_state(
+            encoder,
+            "tls_files_refused",
+            "1 while the files are not what is in use: they were refused",
+            refused,
+        )?;
+        tell_state(encoder, "certificate_not_after_seconds", "End of our own certificate since 1970", not_after)?;
+        tell_state(encoder, "certificate_days_left", "Whole days that our own certificate is still valid", days_left)
     }
 }

@@ -8,11 +8,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::serving::{self, Sockets};
 use super::{Context, Service, StartError, Stop, World};
+use crate::client::Reaches;
 use crate::config::{ConfigDirectory, ListenSection, ServiceConfig};
 use crate::health::{Condition, Readiness};
+use crate::metrics::Metrics;
 use crate::net::Listener;
 use crate::refusal::chain;
 use crate::tls::Credentials;
+use crate::trace::Tracing;
 
 /// A service that is bound and serving. Dropping it cuts the connections and closes the store without a drain.
 pub struct Running {
@@ -88,12 +91,17 @@ pub async fn start<S: Service>(
     service.check(&config, &directory)?;
     let clock = Arc::clone(&world.clock);
     let credentials = Credentials::load(config.identity(), config.peers(), &directory, clock)?;
+    let tracing = Tracing::start(config.trace(), S::NAME, &credentials.own_id()).map_err(StartError::setup)?;
+    let metrics = Metrics::new();
     let context = Context {
         world,
         directory,
         credentials,
         limits: config.limits().clone(),
         readiness: Readiness::new(),
+        reaches: Reaches::register(&metrics),
+        metrics,
+        tracing,
         stop: Stop::default(),
         background: CancellationToken::new(),
     };
@@ -105,6 +113,8 @@ pub async fn start<S: Service>(
         Err(error) => {
             // The store was opened already; leave it closed in an orderly way.
             context.background.cancel();
+            // Closing waits for what the routes hold.
+            drop(built.routes);
             if let Err(also) = serving::close(built.close, &context.limits).await {
                 tracing::error!(error = %chain(&also), "closing after a failed start");
             }

@@ -45,20 +45,19 @@ pub(super) fn spawn(context: Context, built: Built, sockets: Sockets) -> Result<
     };
     let (grpc, health) = (sockets.grpc.local_address(), sockets.health.local_address());
     let (limits, credentials) = (&context.limits, &context.credentials);
-    let counts = Counts::default();
+    let counts = Counts::register(&context.metrics, built.authorization, credentials);
 
-    let incoming = accept::spawn(sockets.grpc, credentials, limits, Arc::clone(&counts.connections), ends.cut.clone())
+    let incoming = accept::spawn(sockets.grpc, credentials, limits, counts.connections, ends.cut.clone())
         .map_err(StartError::setup)?;
     let own = credentials.own_id().manufacturer;
-    let guard = GuardLayer::new(built.authorization, own, limits, Arc::clone(&counts.requests));
+    let guard = GuardLayer::new(built.authorization, own, limits, counts.requests, context.tracing.clone());
     let served = tokio::spawn(server(limits).layer(guard).serve_with_incoming_shutdown(
         built.routes.prepare(),
         ReceiverStream::new(incoming),
         ends.goaway.clone().cancelled_owned(),
     ));
 
-    let metrics = counts.hook(Arc::clone(credentials), built.metrics);
-    health::spawn(sockets.health, context.readiness.clone(), metrics, ends.probes.clone());
+    health::spawn(sockets.health, context.readiness.clone(), context.metrics.clone(), ends.probes.clone());
     tokio::spawn(watch_credentials(context.clone()));
     context.readiness.set("process", Condition::Holds);
 
@@ -106,6 +105,7 @@ async fn live(
     context.background.cancel();
     let closed = close(hook, &context.limits).await;
     ends.probes.cancel();
+    context.tracing.clone().finish().await;
     context.stop.outcome()?;
     closed
 }

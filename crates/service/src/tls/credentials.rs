@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use pki::{Sha256, UnixTime};
@@ -43,6 +43,14 @@ pub enum CredentialsError {
     /// The private key file is refused.
     #[error("the service key is refused")]
     Key(#[from] SecretError),
+    /// The private key file holds no key that can be used.
+    #[error("{0}: {problem}", file.display())]
+    KeyMalformed {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// A file does not hold what it should.
     #[error("{0}: {problem}", file.display())]
     Malformed {
@@ -95,6 +103,7 @@ impl CredentialsError {
             Self::Missing { .. } => "FILE_MISSING",
             Self::Unreadable { .. } => "FILE_UNREADABLE",
             Self::Key(error) => error.reason(),
+            Self::KeyMalformed { .. } => "KEY_FILE_MALFORMED",
             Self::Malformed { .. } => "FILE_MALFORMED",
             Self::Identity { .. } => "OWN_CERTIFICATE_WITHOUT_IDENTITY",
             Self::KeyMismatch { .. } => "OWN_KEY_MISMATCH",
@@ -120,6 +129,7 @@ pub struct Credentials {
     current: RwLock<Arc<Material>>,
     reloads: AtomicU64,
     failures: AtomicU64,
+    refused: AtomicBool,
 }
 
 struct Files {
@@ -167,6 +177,7 @@ impl Credentials {
             current: RwLock::new(Arc::new(material)),
             reloads: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            refused: AtomicBool::new(false),
         }))
     }
 
@@ -177,6 +188,7 @@ impl Credentials {
     /// [`CredentialsError`]; counted in [`Self::reload_failures`].
     pub fn reload(&self) -> Result<Reload, CredentialsError> {
         let outcome = self.try_reload();
+        self.refused.store(outcome.is_err(), Ordering::Relaxed);
         match &outcome {
             Ok(Reload::Unchanged) => {}
             Ok(Reload::Swapped) => {
@@ -228,11 +240,17 @@ impl Credentials {
         self.failures.load(Ordering::Relaxed)
     }
 
+    /// Whether the files, at the last look, were not what is in use because they were refused.
+    #[must_use]
+    pub fn are_files_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
+    }
+
     pub(super) fn material(&self) -> Arc<Material> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn now(&self) -> UnixTime {
+    pub(crate) fn now(&self) -> UnixTime {
         self.clock.now()
     }
 }
@@ -300,7 +318,7 @@ impl Files {
         chain: Vec<CertificateDer<'static>>,
         key: &SecretBytes,
     ) -> Result<CertifiedKey, CredentialsError> {
-        let malformed = |problem| CredentialsError::Malformed { file: self.key.clone(), problem };
+        let malformed = |problem| CredentialsError::KeyMalformed { file: self.key.clone(), problem };
         let der = PrivateKeyDer::from_pem_slice(key.expose())
             .map_err(|_| malformed("holds no unencrypted private key in PEM".to_owned()))?;
         let signer = super::provider().key_provider.load_private_key(der).map_err(|e| malformed(e.to_string()))?;

@@ -54,6 +54,19 @@ impl Credentials {
         config.enable_sni = false;
         Ok(Arc::new(config))
     }
+
+    /// The identity of a client that presented these certificates (DER, leaf first) in a handshake that another acceptor finished: the
+    /// caller vouches that it proved to hold the leaf's key.
+    ///
+    /// # Errors
+    /// [`PeerRefusal`], as in a handshake of our own.
+    pub fn client_identity(&self, presented: &[&[u8]]) -> Result<PeerIdentity, PeerRefusal> {
+        let presented: Vec<CertificateDer<'_>> = presented.iter().map(|der| CertificateDer::from(*der)).collect();
+        let Some((leaf, intermediates)) = presented.split_first() else {
+            return Err(PeerRefusal::new(PeerReason::WithoutIdentity, None, "no certificate was presented"));
+        };
+        self.material().trust.judge(leaf, intermediates, self.now(), Side::Client)
+    }
 }
 
 /// The identity of the client of a finished handshake, judged once more by what is current now.

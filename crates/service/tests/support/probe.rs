@@ -8,9 +8,10 @@ use serde::Deserialize;
 use service::PeerIdentity;
 use service::authorization::{From, Row, Table};
 use service::config::{
-    ConfigDirectory, FilePath, IdentitySection, Limits, ListenSection, LogSection, Peer, StoreSection,
+    ConfigDirectory, FilePath, IdentitySection, Limits, ListenSection, LogSection, Peer, StoreSection, TraceSection,
 };
 use service::identity::Role;
+use service::metrics::Counter;
 use service::net::{MemoryNetwork, Network, TcpNetwork};
 use service::shell::{self, Built, Context, Running, Service, StartError, Stop, World};
 use service::{Clock, SystemClock};
@@ -42,6 +43,8 @@ pub struct ProbeConfig {
     pub limits: Limits,
     #[serde(default)]
     pub log: LogSection,
+    #[serde(default)]
+    pub trace: TraceSection,
     pub store: StoreSection,
 }
 service::shared_sections!(ProbeConfig);
@@ -91,10 +94,10 @@ impl Service for Probe {
     async fn build(&self, _: ProbeConfig, context: Context) -> Result<Built, StartError> {
         let calls = Calls { probe: self.clone(), stop: context.stop().clone() };
         let closed = Arc::clone(&self.closed);
+        context.metrics().register("probe_lines", "Lines of the probe", Counter::<u64>::default());
         Ok(Built {
             routes: Routes::new(HealthServer::new(calls)),
             authorization: TABLE,
-            metrics: Some(Arc::new(|| "probe_lines 1\n".to_owned())),
             close: Box::new(move || {
                 Box::pin(async move {
                     closed.store(true, Ordering::SeqCst);
@@ -189,6 +192,7 @@ pub fn config(peers: &[Peer], limits: Limits) -> ProbeConfig {
         listen: ListenSection { grpc: "127.0.0.1:0".to_owned(), health: "127.0.0.1:0".to_owned() },
         limits,
         log: LogSection::default(),
+        trace: TraceSection::default(),
         store: StoreSection { directory: FilePath::new("store") },
     }
 }

@@ -14,7 +14,7 @@ use api::{
 };
 use bytes::Bytes;
 use issuance::SigningKey as _;
-use mfg::{OrderId, Statement};
+use mfg::{OrderId, Statement, terms::NameConstraintsProfile};
 use pki::Sha256;
 use service::identity::Role;
 use tonic::transport::Channel;
@@ -43,10 +43,22 @@ impl Journey<'_> {
         for name in APPROVERS {
             order = self.approve(name, &order).await?;
         }
+        self.publish_bundle(channel).await?;
+        Ok(order)
+    }
+
+    /// The program and the manufacturers are registered, and the bundle is on disk. No order yet.
+    pub(crate) async fn register_all(&self) -> anyhow::Result<()> {
+        let channel = self.operator_of_brand(APPROVERS[0])?;
+        self.register(channel.clone()).await?;
+        self.publish_bundle(channel).await
+    }
+
+    async fn publish_bundle(&self, channel: Channel) -> anyhow::Result<()> {
         let mut programs = ProgramServiceClient::new(channel);
         let bundle = programs.get_bundle(GetBundleRequest {}).await.map_err(|s| Refusal::from_status(&s))?.into_inner();
         self.world.trust().write("bundle.json", &bundle.bundle)?;
-        Ok(order)
+        Ok(())
     }
 
     async fn register(&self, channel: Channel) -> anyhow::Result<()> {
@@ -66,6 +78,7 @@ impl Journey<'_> {
                 manufacturer: stop.manufacturer.clone(),
                 display_name: stop.display_name.clone(),
                 identity_key: Bytes::copy_from_slice(organisation.identity_key()?.spki()),
+                ..Manufacturer::default()
             };
             let request = RegisterManufacturerRequest {
                 request_id: self.id(&format!("register {}", stop.manufacturer)),
@@ -89,7 +102,8 @@ impl Journey<'_> {
             signing_window: None,
             rework_cap: 2,
             replacement_cap: 3,
-            compatible_name_constraints: false,
+            compatible_name_constraints: self.plan.name_constraints() == NameConstraintsProfile::Compatible,
+            manifest_sha256: None,
         }
     }
 

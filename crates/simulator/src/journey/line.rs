@@ -97,7 +97,11 @@ impl Line {
         let (sender, receiver) = mpsc::channel(WINDOW);
         let sending = tokio::spawn(async move {
             for request in requests {
-                if sender.send(ProvisionStreamRequest { request: Some(request) }).await.is_err() {
+                if sender
+                    .send(ProvisionStreamRequest { request: Some(request), ..ProvisionStreamRequest::default() })
+                    .await
+                    .is_err()
+                {
                     break;
                 }
             }
@@ -137,7 +141,7 @@ impl Line {
 
     async fn by_unary(&self, plan: &Plan, id: &str) -> anyhow::Result<Unit> {
         let key = Key::ServerMadeKey(ServerMadeKey { algorithm: KeyAlgorithm::P256.into() });
-        let request = ProvisionRequest { request: Some(self.request(plan, id, key)) };
+        let request = ProvisionRequest { request: Some(self.request(plan, id, key)), ..ProvisionRequest::default() };
         let answer = self.client.clone().provision(request).await.map_err(|s| Refusal::from_status(&s))?.into_inner();
         answer.unit.context("the provisioner answered no unit")
     }
@@ -148,6 +152,7 @@ impl Line {
             device_id: id.to_owned(),
             lot: Some(self.lot.clone()),
             key: Some(key),
+            ..UnitRequest::default()
         }
     }
 

@@ -116,6 +116,7 @@ impl World {
             anchors: Vec::new(),
             identity_keys: self.cas.iter().filter(|ca| ca.consignment.is_some()).map(identity).collect(),
             programs: vec![program],
+            manufacturers: Vec::new(),
         }
     }
 

@@ -1,0 +1,291 @@
+//! One worker's round: take, prepare, record together with the results before, answer those, sign.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use api::Refusal;
+use pki::Sha256;
+use records::{keys, refuse_conflict, refuse_store};
+use store::{Conflict, Key, Unit};
+use tokio::sync::mpsc;
+
+use super::{Job, LineLimits, results::Results};
+use crate::{
+    authority::Authority,
+    complete,
+    device::{self, DeviceOrder, IssuedDevice, OnRecord, Preparation, Standing},
+    metrics::LineCounts,
+    signing::{self, Prepared},
+};
+
+/// How long another worker's result is waited for before its intent is completed here.
+const ANOTHERS_RESULT: Duration = Duration::from_millis(200);
+
+/// What the workers of a line have in common.
+pub(super) struct Shared {
+    results: Results,
+    limits: LineLimits,
+    counts: Arc<LineCounts>,
+}
+
+impl Shared {
+    pub(super) fn new(limits: LineLimits, counts: Arc<LineCounts>) -> Self {
+        Self { results: Results::default(), limits, counts }
+    }
+}
+
+/// Signed, and waiting for its result to become durable.
+struct Unanswered {
+    job: Job,
+    device: IssuedDevice,
+    unit: Unit,
+}
+
+/// Ran into something that is on record.
+struct Contested {
+    job: Job,
+    key_digest: Sha256,
+    against: Ran,
+}
+
+/// What a request ran into.
+enum Ran {
+    /// The store did not accept its unit.
+    Into(Conflict),
+    /// It was asked before, under this key.
+    OnRecord(Key),
+}
+
+/// What became of a contested request.
+enum Resolved {
+    /// It has an answer.
+    Answer(Box<Result<IssuedDevice, Refusal>>),
+    /// What it ran into is void: it is recorded anew.
+    Again(Box<Prepared>),
+}
+
+pub(super) struct Worker {
+    authority: Arc<Authority>,
+    shared: Arc<Shared>,
+    unanswered: Vec<Unanswered>,
+}
+
+impl Worker {
+    pub(super) fn new(authority: Arc<Authority>, shared: Arc<Shared>) -> Self {
+        Self { authority, shared, unanswered: Vec::new() }
+    }
+
+    /// Works until the queue is closed and empty.
+    pub(super) fn run(&mut self, queue: &Mutex<mpsc::Receiver<Job>>) {
+        while let Some(jobs) = self.take(queue) {
+            self.round(jobs);
+        }
+    }
+
+    /// Works on one request until it is answered.
+    pub(super) fn finish(&mut self, job: Job) {
+        self.round(vec![job]);
+        while !self.unanswered.is_empty() {
+            self.round(Vec::new());
+        }
+    }
+
+    /// The next batch: waits for work only while nobody waits for an answer. None when the line has ended.
+    fn take(&self, queue: &Mutex<mpsc::Receiver<Job>>) -> Option<Vec<Job>> {
+        let idle = self.unanswered.is_empty();
+        let mut jobs = Vec::new();
+        let mut queue = match queue.try_lock() {
+            Ok(queue) => queue,
+            // Another worker waits at the queue, so it is empty.
+            Err(_) if !idle => return Some(jobs),
+            Err(_) => queue.lock().unwrap_or_else(PoisonError::into_inner),
+        };
+        if idle {
+            jobs.push(queue.blocking_recv()?);
+        }
+        while jobs.len() < self.shared.limits.batch {
+            match queue.try_recv() {
+                Ok(job) => jobs.push(job),
+                Err(_) => break,
+            }
+        }
+        Some(jobs)
+    }
+
+    fn round(&mut self, jobs: Vec<Job>) {
+        self.shared.counts.took(jobs.len());
+        let (ready, mut contested) = self.prepare(jobs);
+        contested.extend(self.record_and_sign(ready));
+        if contested.is_empty() {
+            return;
+        }
+        // They may wait for results of this very batch, so those go first.
+        let _ = self.record_and_sign(Vec::new());
+        let mut again = Vec::new();
+        for item in contested {
+            match self.resolve(&item) {
+                Resolved::Answer(outcome) => item.job.answer(*outcome),
+                Resolved::Again(prepared) => again.push((item.job, *prepared)),
+            }
+        }
+        for item in self.record_and_sign(again) {
+            let busy = Err(busy());
+            item.job.answer(busy);
+        }
+    }
+
+    /// Checks and drafts; what is refused here is answered here.
+    fn prepare(&self, jobs: Vec<Job>) -> (Vec<(Job, Prepared)>, Vec<Contested>) {
+        let mut ready = Vec::with_capacity(jobs.len());
+        let mut contested = Vec::new();
+        for job in jobs {
+            match device::prepare(&self.authority, &job.order) {
+                Ok(Preparation::Ready(prepared)) => ready.push((job, *prepared)),
+                Ok(Preparation::OnRecord { key, key_digest }) => {
+                    contested.push(Contested { job, key_digest, against: Ran::OnRecord(key) })
+                }
+                Err(refusal) => job.answer(Err(refusal)),
+            }
+        }
+        (ready, contested)
+    }
+
+    /// One sync: the results of the batch before and the intents of this one. Answers the former, signs the latter.
+    fn record_and_sign(&mut self, mut ready: Vec<(Job, Prepared)>) -> Vec<Contested> {
+        let mut before = std::mem::take(&mut self.unanswered);
+        if before.is_empty() && ready.is_empty() {
+            return Vec::new();
+        }
+        let results = before.iter_mut().map(|waiting| std::mem::take(&mut waiting.unit));
+        let intents = ready.iter_mut().map(|(_, prepared)| std::mem::take(&mut prepared.unit));
+        let units: Vec<Unit> = results.chain(intents).collect();
+        let mut outcomes = match self.authority.store().commit(units) {
+            Ok(outcomes) => outcomes.into_iter(),
+            Err(error) => {
+                let refusal = refuse_store(&error);
+                before.into_iter().for_each(|u| u.job.answer(Err(refusal.clone())));
+                ready.into_iter().for_each(|(job, _)| job.answer(Err(refusal.clone())));
+                return Vec::new();
+            }
+        };
+        for (waiting, outcome) in before.into_iter().zip(outcomes.by_ref()) {
+            match outcome {
+                Ok(_) => waiting.job.issued(waiting.device),
+                // Somebody completed the same intent meanwhile: what is on record is the answer.
+                Err(_) => {
+                    let outcome = self.authority.device(&waiting.job.order.device_id);
+                    waiting.job.answer(outcome);
+                }
+            }
+        }
+        self.shared.results.announce();
+        let mut contested = Vec::new();
+        for ((job, prepared), outcome) in ready.into_iter().zip(outcomes) {
+            match outcome {
+                Ok(committed) => self.sign(job, prepared, committed),
+                Err(conflict) => contested.push(Contested {
+                    key_digest: prepared.draft.subject_key_digest(),
+                    job,
+                    against: Ran::Into(conflict),
+                }),
+            }
+        }
+        contested
+    }
+
+    fn sign(&mut self, job: Job, prepared: Prepared, committed: store::Committed) {
+        let Prepared { lot, subject, act, draft, found_by, generation, .. } = prepared;
+        let signed = signing::receipt_of(committed)
+            .and_then(|receipt| signing::sign(&lot, subject, &act, draft, receipt, found_by));
+        match signed {
+            Ok(outcome) => {
+                let device = IssuedDevice {
+                    device_id: job.order.device_id.to_string(),
+                    lot: lot.id.clone(),
+                    certificate: outcome.certificate,
+                    issuer_chain: lot.chain.clone(),
+                    generation: generation.get(),
+                };
+                self.unanswered.push(Unanswered { job, device, unit: outcome.unit });
+            }
+            Err(refusal) => job.answer(Err(refusal)),
+        }
+    }
+
+    /// Answers a request that ran into something on record.
+    fn resolve(&self, item: &Contested) -> Resolved {
+        let order = &item.job.order;
+        let key = match &item.against {
+            Ran::OnRecord(key) | Ran::Into(Conflict::KeyTaken { key, .. }) => *key,
+            Ran::Into(
+                conflict @ (Conflict::KeyMoved { .. }
+                | Conflict::Overdrawn { .. }
+                | Conflict::NoSuchLot { .. }
+                | Conflict::NotOpen { .. }),
+            ) => return Resolved::Answer(Box::new(Err(refuse_conflict(conflict, &order.lot)))),
+        };
+        match self.earlier_result(order, &item.key_digest, key) {
+            Ok(Some(device)) => Resolved::Answer(Box::new(Ok(device))),
+            Ok(None) => match device::prepare_again(&self.authority, order) {
+                Ok(Preparation::Ready(prepared)) => Resolved::Again(prepared),
+                Ok(Preparation::OnRecord { .. }) => Resolved::Answer(Box::new(Err(busy()))),
+                Err(refusal) => Resolved::Answer(Box::new(Err(refusal))),
+            },
+            Err(refusal) => Resolved::Answer(Box::new(Err(refusal))),
+        }
+    }
+
+    /// The certificate of an earlier intent with the same content; waits while another worker signs it. None when it was voided.
+    fn earlier_result(
+        &self,
+        order: &DeviceOrder,
+        key_digest: &Sha256,
+        mut key: Key,
+    ) -> Result<Option<IssuedDevice>, Refusal> {
+        let patience = self.shared.limits.patience.min(ANOTHERS_RESULT);
+        // A device that was reworked since still answers its earlier certificate to who asks with that one's key.
+        let (device_key, by_public_key) = (keys::device(order.device_id.as_str()), keys::public_key(key_digest));
+        if key == device_key && self.certifies(&by_public_key, order)? {
+            key = by_public_key;
+        }
+        let mut waited = false;
+        loop {
+            let seen = self.shared.results.count();
+            let store = self.authority.store();
+            let record = store.get(&key).map_err(|e| refuse_store(&e))?.ok_or_else(busy)?;
+            let id = order.device_id.as_str();
+            let at_key = if key == device_key { device::at_device_key } else { device::on_record };
+            let Some(OnRecord { standing, .. }) = at_key(store, &record, id)? else {
+                return Err(records::reused(&order.act, "kind of request"));
+            };
+            let Standing::Certified { certified, .. } = standing else { return Ok(None) };
+            device::same_or_conflict(order, key_digest, key, &certified.intent)?;
+            if let Some(device) = self.authority.answer(&certified)? {
+                return Ok(Some(device));
+            }
+            // Unsigned: another worker is about to, or one failed to. The latter is completed here, over the same bytes.
+            if waited {
+                complete::complete_device(&self.authority, &certified)?;
+            } else if !self.shared.results.wait(seen, patience) {
+                waited = true;
+            }
+        }
+    }
+
+    /// Whether the record at a public key is this device's certificate, out of the same lot, for the same occasion.
+    fn certifies(&self, by_public_key: &Key, order: &DeviceOrder) -> Result<bool, Refusal> {
+        let store = self.authority.store();
+        let Some(record) = store.get(by_public_key).map_err(|e| refuse_store(&e))? else { return Ok(false) };
+        let id = order.device_id.as_str();
+        Ok(match device::on_record(store, &record, id)?.map(|found| found.standing) {
+            Some(Standing::Certified { certified, .. }) => device::is_same(order, &certified.intent),
+            Some(Standing::Free) | None => false,
+        })
+    }
+}
+
+fn busy() -> Refusal {
+    Refusal::new("IN_PROGRESS", "the same request is being worked on").retry_after(Duration::from_millis(50))
+}

@@ -1,0 +1,41 @@
+//! Sequences that once failed, in their shortest form.
+
+use store::Step;
+
+use super::{Trouble, run};
+use crate::{
+    model::Op,
+    shop::{End, Kind},
+};
+
+const BOTH: [Kind; 2] = [Kind::Memory, Kind::Embedded];
+
+#[test]
+fn a_scrap_that_is_repeated_after_the_unit_came_back_scraps_nothing() {
+    for kind in BOTH {
+        let steps = [
+            Op::First { device: 0, key: 0 },
+            Op::ScrapDevice { device: 0 },
+            Op::ReinstateDevice { device: 0 },
+            Op::Repeat { which: 1 },
+        ];
+        run(kind, &steps.map(|op| (op, Trouble::None)));
+    }
+}
+
+#[test]
+fn a_replacement_that_a_lost_key_voided_is_made_by_its_repetition() {
+    for kind in BOTH {
+        let lost = Trouble::StoreAndKey { step: Step::BeforeAppend, after: 1 };
+        let steps = [(Op::First { device: 0, key: 0 }, Trouble::None), (Op::Replace { device: 0 }, lost)];
+        run(kind, &steps);
+    }
+}
+
+#[test]
+fn an_acceptance_whose_answer_was_lost_is_answered_and_spent_once() {
+    for kind in BOTH {
+        let lost = Trouble::Store { step: Step::AfterSync, after: 1, end: End::Killed };
+        run(kind, &[(Op::Offer { lot: 0, units: 4 }, Trouble::None), (Op::Accept { lot: 0 }, lost)]);
+    }
+}

@@ -1,0 +1,108 @@
+//! `countersign init`: a development chain on disk, for somebody to start and work with.
+
+use std::{fmt::Write as _, path::Path, process::ExitCode};
+
+use api::Refusal;
+use serde_json::{Value, json};
+use simulator::{BRAND, Folder, PROGRAM, Plan, Prepared, Program};
+
+use crate::{
+    args::{InitArgs, Output},
+    failure::Failure,
+    stdout::say,
+};
+
+const README: &str = "README.txt";
+
+pub(crate) fn run(args: &InitArgs) -> Result<ExitCode, Failure> {
+    let plan = Plan::new(1, args.hops).map_err(|e| Failure::refused(&Refusal::from_error(e.reason(), &e)))?;
+    if args.directory.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Failure::named("OUTPUT_EXISTS", format!("{} is not empty", args.directory.display())));
+    }
+    let failed = |e: anyhow::Error| Failure::unavailable("SETUP_FAILED", format!("{e:#}"));
+    let folder = Folder::create(&args.directory).map_err(failed)?;
+    let program = std::env::current_exe()
+        .map(Program::countersign)
+        .map_err(|e| Failure::unavailable("SETUP_FAILED", format!("cannot find this program: {e}")))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::unavailable("SETUP_FAILED", format!("no runtime: {e}")))?;
+    let prepared = runtime.block_on(simulator::prepare(folder.clone(), &plan, program)).map_err(|e| {
+        let refusal = e.chain().find_map(|cause| cause.downcast_ref::<Refusal>());
+        refusal.map_or_else(|| failed(anyhow::anyhow!("{e:#}")), Failure::refused)
+    })?;
+    folder.write(README, next_steps(&args.directory, &plan, &prepared).as_bytes()).map_err(failed)?;
+    tell(args, &prepared);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell(args: &InitArgs, prepared: &Prepared) {
+    let services: Vec<Value> = prepared
+        .services
+        .iter()
+        .map(|s| json!({ "name": s.name, "role": s.kind, "manufacturer": s.manufacturer, "config": s.config }))
+        .collect();
+    match args.output {
+        Output::Json => say!("{}", json!({ "directory": args.directory, "services": services })),
+        Output::Text => {
+            let route = prepared.manufacturers.join(" -> ");
+            say!("{}: {BRAND} -> {route} -> device, ready to be started.", args.directory.display());
+            say!(
+                "The configurations explain every option. {} says what to do next.",
+                args.directory.join(README).display()
+            );
+        }
+    }
+}
+
+/// The walk from the first service to the first device, every line of which is a command.
+fn next_steps(directory: &Path, plan: &Plan, prepared: &Prepared) -> String {
+    let here = directory.display();
+    let mut text = format!(
+        "A development chain made by `countersign init`. Nothing in it is for real devices.\n\n\
+         1. Start the services, each in a terminal of its own (or with & behind):\n\n"
+    );
+    for service in &prepared.services {
+        let _ = writeln!(text, "   {} --config {here}/{}/{}.toml", service.kind, service.manufacturer, service.kind);
+    }
+    let _ = write!(
+        text,
+        "\n   Without those binaries, the same: countersign service root-ca --config {here}/{BRAND}/root-ca.toml\n\n\
+         2. The brand's operators propose and approve an order:\n\n"
+    );
+    let stops = plan.stops();
+    let route: Vec<&str> = std::iter::once(BRAND).chain(stops.iter().map(|stop| stop.manufacturer.as_str())).collect();
+    let _ = write!(
+        text,
+        "   countersign order create po-1 --program {PROGRAM} --units 1000 --route {} --replacement-cap 2 --rework-cap 2 --as {here}/{BRAND}/as-alice.toml\n\
+         \x20  countersign order approve po-1 --yes po-1 --as {here}/{BRAND}/as-alice.toml\n\
+         \x20  countersign order approve po-1 --yes po-1 --as {here}/{BRAND}/as-bob.toml\n\n\
+         3. The lot goes from hand to hand:\n\n",
+        route.join(",")
+    );
+    let (mut source, mut sender, mut units) = ("po-1", format!("{BRAND}/as-alice.toml"), 1000);
+    for stop in &stops {
+        let (lot, to, from) = (&stop.lot, &stop.manufacturer, &stop.from);
+        let _ = write!(
+            text,
+            "   countersign handoff offer {lot} --source {source} --to {to} --units {units} --as {here}/{sender}\n\
+             \x20  countersign lot receive {lot} --from {from} --as {here}/{to}/as-operator.toml\n"
+        );
+        (source, sender, units) = (lot, format!("{to}/as-operator.toml"), units - 20);
+    }
+    let last = prepared.manufacturers.last().map(String::as_str).unwrap_or_default();
+    let lot = stops.last().map(|stop| stop.lot.as_str()).unwrap_or_default();
+    let _ = write!(
+        text,
+        "\n4. The line provisions a device, and confirms what it wrote:\n\n\
+         \x20  countersign device preflight --lot {lot} --as {here}/{last}/as-station.toml\n\
+         \x20  countersign device provision sn0000001 --lot {lot} --confirm --out {here}/devices --as {here}/{last}/as-station.toml\n\n\
+         5. Anybody verifies it:\n\n\
+         \x20  countersign verify --trust {here}/trust/bundle.json {here}/devices/sn0000001/chain.pem\n\n\
+         6. The lot is closed: its tally is signed, its key destroyed.\n\n\
+         \x20  countersign lot show {lot} --as {here}/{last}/as-operator.toml\n\
+         \x20  countersign lot close {lot} --yes {lot} --as {here}/{last}/as-operator.toml\n"
+    );
+    text
+}

@@ -1,0 +1,54 @@
+//! `countersign init`: what it makes works as it is, and says what to do next.
+
+use std::{fs, time::Instant};
+
+use crate::{
+    chain::{Chain, SERVICES},
+    run::countersign,
+};
+
+#[test]
+fn the_next_steps_of_a_new_chain_are_commands_that_work() {
+    let chain = Chain::start();
+    let text = fs::read_to_string(chain.path("README.txt")).unwrap();
+    let lines: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("   countersign ")).collect();
+    assert!(lines.len() > 10, "{text}");
+    for line in lines {
+        let ended = countersign(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!(ended.code, Some(0), "{line}: {}", ended.stderr);
+    }
+    let services: Vec<String> = text
+        .lines()
+        .filter_map(|line| line.trim().split_once(" --config "))
+        .map(|(service, _)| service.to_owned())
+        .collect();
+    assert!(SERVICES.iter().all(|(service, _)| services.iter().any(|named| named == service)), "{services:?}");
+}
+
+#[test]
+fn a_new_chain_is_there_in_seconds_and_every_configuration_in_it_is_fine_and_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let begin = Instant::now();
+    let ended = countersign(&["init", folder.path().to_str().unwrap(), "-o", "json"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(begin.elapsed().as_secs() < 10, "{:?}", begin.elapsed());
+    let services = ended.json()["services"].as_array().unwrap().clone();
+    assert_eq!(services.len(), SERVICES.len());
+    for service in services {
+        let (role, config) = (service["role"].as_str().unwrap(), service["config"].as_str().unwrap());
+        let ended = countersign(&["service", role, "--config", config, "--check-config"]);
+        assert_eq!(ended.code, Some(0), "{config}: {}", ended.stderr);
+        let text = fs::read_to_string(config).unwrap();
+        assert!(text.contains("# Octets of one message") || text.contains("# octets of one message"), "{config}");
+        assert!(text.lines().filter(|line| line.contains('#')).count() > 30, "{config} is not explained");
+    }
+}
+
+#[test]
+fn a_folder_with_something_in_it_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("theirs"), "x").unwrap();
+    countersign(&["init", folder.path().to_str().unwrap()]).assert_failed(1, "OUTPUT_EXISTS");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    countersign(&["init", folder.path().to_str().unwrap(), "--hops", "7"]).assert_usage("7");
+}

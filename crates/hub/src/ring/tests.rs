@@ -1,0 +1,97 @@
+//! What a log promises: durable, in order, bounded, whole after a torn end.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use super::*;
+
+const SMALL: Bounds = Bounds { segment_octets: 256, segments: 3 };
+
+fn open(directory: &Path) -> (Ring, Vec<Vec<u8>>) {
+    let mut seen = Vec::new();
+    let ring = Ring::open(directory, "test", SMALL, Stop::default(), |_, record| seen.push(record.to_vec())).unwrap();
+    (ring, seen)
+}
+
+fn all(ring: &Ring) -> Vec<Vec<u8>> {
+    let mut at = Position::START;
+    let mut found = Vec::new();
+    while let Some((_, record, next)) = ring.next(at).unwrap() {
+        found.push(record);
+        at = next;
+    }
+    found
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_after_reopening() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ring, before) = open(directory.path());
+    assert!(before.is_empty());
+    let mut positions = Vec::new();
+    for n in 0..5_u8 {
+        positions.push(ring.append(Bytes::from(vec![n; 20])).await.unwrap());
+    }
+    assert!(positions.is_sorted());
+    for (n, at) in positions.iter().enumerate() {
+        assert_eq!(ring.read(*at).unwrap().unwrap(), vec![n as u8; 20]);
+    }
+    drop(ring);
+    let (ring, seen) = open(directory.path());
+    assert_eq!(seen, (0..5_u8).map(|n| vec![n; 20]).collect::<Vec<_>>());
+    assert_eq!(all(&ring), seen);
+    assert_eq!(ring.read(positions[3]).unwrap().unwrap(), vec![3; 20]);
+}
+
+#[tokio::test]
+async fn the_oldest_goes_when_the_bound_is_reached_and_records_wider_than_a_segment_stand_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ring, _) = open(directory.path());
+    let first = ring.append(Bytes::from_static(b"first")).await.unwrap();
+    for n in 0..40_u8 {
+        ring.append(Bytes::from(vec![n; 60])).await.unwrap();
+    }
+    let wide = ring.append(Bytes::from(vec![9; 1000])).await.unwrap();
+    assert_eq!(ring.read(first).unwrap(), None);
+    assert_eq!(ring.read(wide).unwrap().unwrap().len(), 1000);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), SMALL.segments);
+    let kept = all(&ring);
+    assert_eq!(kept.last().unwrap().len(), 1000);
+    assert_eq!(kept[0], vec![36; 60], "three records a segment, and the last segment is the wide one's alone");
+    assert!(ring.oldest() > first);
+}
+
+#[tokio::test]
+async fn a_torn_end_is_cut_off_and_the_log_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ring, _) = open(directory.path());
+    ring.append(Bytes::from_static(b"whole")).await.unwrap();
+    drop(ring);
+    let file = segment::numbers(directory.path()).unwrap()[0];
+    let path = directory.path().join(format!("{file:012}.log"));
+    let whole = std::fs::read(&path).unwrap();
+    for torn in [&whole[..whole.len() - 1], &[0; 32][..], &[0xff; 40][..]] {
+        std::fs::write(&path, [&whole[..], torn].concat()).unwrap();
+        let (ring, seen) = open(directory.path());
+        assert_eq!(seen, [b"whole".to_vec()]);
+        ring.append(Bytes::from_static(b"after")).await.unwrap();
+        assert_eq!(all(&ring), [b"whole".to_vec(), b"after".to_vec()]);
+        drop(ring);
+    }
+}
+
+#[tokio::test]
+async fn many_at_once_are_each_answered_with_their_own_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ring, _) = open(directory.path());
+    let tasks: Vec<_> = (0..12_u8)
+        .map(|n| {
+            let ring = ring.clone();
+            tokio::spawn(async move { (n, ring.append(Bytes::from(vec![n; 4])).await.unwrap()) })
+        })
+        .collect();
+    for task in tasks {
+        let (n, at) = task.await.unwrap();
+        assert_eq!(ring.read(at).unwrap().unwrap(), vec![n; 4]);
+    }
+    let too_large = ring.append(Bytes::from(vec![0; MAX_RECORD + 1])).await.unwrap_err();
+    assert_eq!(too_large.reason(), "MESSAGE_TOO_LARGE");
+}

@@ -1,0 +1,109 @@
+//! `countersign.hub.v1.TelemetryService`.
+
+use std::{pin::Pin, sync::Arc};
+
+use api::{
+    Refusal,
+    hub::v1::{self as wire, telemetry_service_server::TelemetryService},
+};
+use tokio::sync::mpsc;
+use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tonic::{Request, Response, Status};
+
+use crate::{registry::Registry, ring::Position, telemetry::Filter};
+
+const DEFAULT: usize = 100;
+const MOST: usize = 1000;
+/// Answers of one follower that wait; who does not read them is not read for.
+const WAITING: usize = 4;
+/// In front of a position in a token.
+const TOKEN: &str = "telemetry:";
+
+/// The service over one registry.
+pub(super) struct TelemetryRpc(pub(super) Arc<Registry>);
+
+#[tonic::async_trait]
+impl TelemetryService for TelemetryRpc {
+    async fn list_telemetry(
+        &self,
+        request: Request<wire::ListTelemetryRequest>,
+    ) -> Result<Response<wire::ListTelemetryResponse>, Status> {
+        let message = request.into_inner();
+        let size = usize::try_from(message.page_size).map_err(|_| Refusal::malformed("page_size", "is negative"))?;
+        let most = if size == 0 { DEFAULT } else { size.min(MOST) };
+        let from = read_token(&message.page_token)?.unwrap_or(Position::START);
+        let page = self.0.telemetry_page(from, Filter::read(message.filter)?, most).await?;
+        Ok(Response::new(wire::ListTelemetryResponse {
+            messages: page.messages,
+            next_page_token: token(page.next),
+            at_end: page.at_end,
+        }))
+    }
+
+    type WatchTelemetryStream = Pin<Box<dyn Stream<Item = Result<wire::WatchTelemetryResponse, Status>> + Send>>;
+
+    async fn watch_telemetry(
+        &self,
+        request: Request<wire::WatchTelemetryRequest>,
+    ) -> Result<Response<Self::WatchTelemetryStream>, Status> {
+        let message = request.into_inner();
+        let filter = Filter::read(message.filter)?;
+        let from = read_token(&message.page_token)?;
+        let (answers, stream) = mpsc::channel(WAITING);
+        tokio::spawn(follow(Arc::clone(&self.0), filter, from, answers));
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+}
+
+/// Reads page after page, and waits for more at the end, until nobody listens.
+async fn follow(
+    registry: Arc<Registry>,
+    filter: Filter,
+    from: Option<Position>,
+    answers: mpsc::Sender<Result<wire::WatchTelemetryResponse, Status>>,
+) {
+    let mut end = registry.kept_telemetry().end();
+    let mut from = from.unwrap_or_else(|| *end.borrow());
+    loop {
+        // Seen before the page is read, so that what comes meanwhile wakes us.
+        end.borrow_and_update();
+        let page = match registry.telemetry_page(from, filter.clone(), DEFAULT).await {
+            Ok(page) => page,
+            Err(refusal) => {
+                let _ = answers.send(Err(refusal.into())).await;
+                return;
+            }
+        };
+        from = page.next;
+        if !page.messages.is_empty() {
+            let answer = wire::WatchTelemetryResponse { messages: page.messages };
+            if answers.send(Ok(answer)).await.is_err() {
+                return;
+            }
+        }
+        if page.at_end {
+            tokio::select! {
+                changed = end.changed() => if changed.is_err() { return },
+                () = answers.closed() => return,
+            }
+        }
+    }
+}
+
+fn token(at: Position) -> String {
+    format!("{TOKEN}{}:{}", at.segment, at.offset)
+}
+
+fn read_token(token: &str) -> Result<Option<Position>, Refusal> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let read = || {
+        let (segment, offset) = token.strip_prefix(TOKEN)?.split_once(':')?;
+        Some(Position { segment: segment.parse().ok()?, offset: offset.parse().ok()? })
+    };
+    match read() {
+        Some(position) => Ok(Some(position)),
+        None => Err(Refusal::new("PAGE_TOKEN_INVALID", "the page token was not made by this list")),
+    }
+}

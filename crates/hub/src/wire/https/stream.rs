@@ -1,0 +1,101 @@
+//! The connections of the web server: handed over by the door, watched for silence.
+
+use std::{
+    future::Future as _,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::serve::Listener;
+use service::net::BoxStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::mpsc,
+    time::{Instant, Sleep, sleep},
+};
+
+use super::{Caller, casing::Watcher};
+use crate::wire::guest::{Guest, Permits};
+
+/// How long a connection may say nothing, between requests and within one.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Connections as the web server takes them.
+pub(super) struct WebListener(pub(super) mpsc::Receiver<WebStream>);
+
+impl Listener for WebListener {
+    type Io = WebStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (WebStream, SocketAddr) {
+        match self.0.recv().await {
+            Some(stream) => {
+                let from = stream.caller.from();
+                (stream, from)
+            }
+            // The doors are gone, so nobody can ever call.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
+    }
+}
+
+/// A connection. Holds its place among `max_connections` until it is dropped.
+pub(super) struct WebStream {
+    stream: BoxStream,
+    caller: Caller,
+    watcher: Watcher,
+    silence: Pin<Box<Sleep>>,
+    _permits: Permits,
+}
+
+impl WebStream {
+    pub(super) fn new(guest: Guest) -> Self {
+        let Guest { stream, visitor, mut permits } = guest;
+        permits.stranger = None;
+        let watcher = Watcher::default();
+        let caller = Caller { visitor, casing: watcher.casing(), last: Arc::default() };
+        Self { stream, caller, watcher, silence: Box::pin(sleep(SILENCE)), _permits: permits }
+    }
+
+    pub(super) fn caller(&self) -> Caller {
+        self.caller.clone()
+    }
+}
+
+impl AsyncRead for WebStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if read.is_ready() {
+            self.silence.as_mut().reset(Instant::now() + SILENCE);
+            self.watcher.watch(buf.filled().get(before..).unwrap_or_default());
+            return read;
+        }
+        match self.silence.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncWrite for WebStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,44 @@
+//! Who is connected: one session a device, and how others reach it.
+
+mod table;
+mod watch;
+
+use std::sync::Arc;
+
+use api::Refusal;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::admission::{Admitted, MethodAnswer, MethodCall};
+
+pub use table::SessionTable;
+pub(super) use watch::{judge_again, watch};
+
+/// Why a session is ended from outside.
+#[derive(Debug)]
+pub(super) enum End {
+    /// A later session of the same device.
+    TakenOver,
+    /// What it was admitted for was withdrawn.
+    Withdrawn(Refusal),
+}
+
+/// A direct method call on its way to the device.
+#[derive(Debug)]
+pub(super) struct PendingCall {
+    pub(super) call: MethodCall,
+    pub(super) answer: oneshot::Sender<Result<MethodAnswer, Refusal>>,
+}
+
+/// A live session's place in the table; dropping it leaves.
+pub(super) struct Seat {
+    table: Arc<SessionTable>,
+    pub(super) admitted: Arc<Admitted>,
+    pub(super) calls: mpsc::Receiver<PendingCall>,
+    pub(super) end: oneshot::Receiver<End>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.table.leave(&self.admitted);
+    }
+}

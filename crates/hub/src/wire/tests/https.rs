@@ -1,0 +1,56 @@
+//! Telemetry by request.
+
+use super::{client::Client, porter::Event, world::World};
+
+async fn post(client: &mut Client, device: &str, headers: &str, body: &str) {
+    let head = format!("POST /devices/{device}/messages/events?api-version=2021-04-12 HTTP/1.1\r\nHost: localhost\r\n");
+    let request = format!("{head}Connection: close\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len());
+    client.write(request.as_bytes()).await;
+}
+
+#[tokio::test]
+async fn a_message_is_kept_with_its_properties_as_they_were_written() {
+    let world = World::new().await;
+    let mut client = Client::connect(&world, world.bound.https.as_ref().unwrap(), Some(&world.device("d1"))).await;
+    post(&mut client, "d1", "iothub-app-temperatureAlert: true\r\nIoTHub-MessageId: m-1\r\n", "{}").await;
+    let Event::Telemetry(device, message) = world.porter.next().await else { panic!() };
+    assert_eq!((device.as_str(), &message.body[..]), ("d1", &b"{}"[..]));
+    assert_eq!(message.properties, [("temperatureAlert".to_owned(), "true".to_owned())]);
+    assert_eq!(message.system, [("mid".to_owned(), "m-1".to_owned())]);
+    assert!(client.rest().await.starts_with("HTTP/1.1 204"));
+}
+
+#[tokio::test]
+async fn a_refused_device_gets_401_with_the_reason_in_the_body() {
+    let world = World::new().await;
+    let mut client = Client::connect(&world, world.bound.https.as_ref().unwrap(), Some(&world.device("d1"))).await;
+    post(&mut client, "d2", "", "{}").await;
+    let answer = client.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("\"reason\":\"DEVICE_ID_MISMATCH\""), "{answer}");
+    let expected = Event::Refused { claimed: "d2".to_owned(), reason: "DEVICE_ID_MISMATCH", chain: 2 };
+    assert_eq!(world.porter.next().await, expected);
+}
+
+#[tokio::test]
+async fn a_withdrawn_device_is_judged_again_on_the_same_connection() {
+    let world = World::new().await;
+    let mut client = Client::connect(&world, world.bound.https.as_ref().unwrap(), Some(&world.device("d1"))).await;
+    let request = "POST /devices/d1/messages/events HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n";
+    client.write(request.as_bytes()).await;
+    assert!(matches!(world.porter.next().await, Event::Telemetry(..)));
+    world.porter.refuse("d1", "DEVICE_DISABLED");
+    world.porter.withdraw("d1");
+    post(&mut client, "d1", "", "").await;
+    let answer = client.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 204") && answer.contains("HTTP/1.1 401"), "{answer}");
+}
+
+#[tokio::test]
+async fn too_long_a_message_is_refused_by_name() {
+    let world = World::new().await;
+    let mut client = Client::connect(&world, world.bound.https.as_ref().unwrap(), Some(&world.device("d1"))).await;
+    post(&mut client, "d1", "", &"x".repeat(256 * 1024 + 1)).await;
+    let expected = Event::Refused { claimed: "d1".to_owned(), reason: "MESSAGE_TOO_LARGE", chain: 0 };
+    assert_eq!(world.porter.next().await, expected);
+    assert!(client.rest().await.starts_with("HTTP/1.1 413"));
+}

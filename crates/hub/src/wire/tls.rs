@@ -1,0 +1,212 @@
+//! TLS towards devices: 1.2 and 1.3, and a handshake that finishes with any client certificate or none.
+//!
+//! Whoever presents a certificate proves that it holds its key: the handshake's signature is checked. Whether the chain is worth
+//! anything is judged afterwards, where the answer can be a word of the device's own protocol.
+//!
+//! Invariant: no session is resumed, so the chain is presented anew with every connection.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use bytes::Bytes;
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, Error, ServerConfig, ServerConnection, SignatureScheme,
+    client::danger::HandshakeSignatureValid,
+    crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    server::{
+        ClientHello, NoServerSessionStorage, ResolvesServerCert,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
+    sign::CertifiedKey,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject};
+use service::secret::{self, SecretError};
+
+/// A file of certificates larger than this is a mistake.
+const MAX_CERTIFICATE_FILE_OCTETS: u64 = 1024 * 1024;
+
+/// Why the hub's certificate towards devices cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceTlsError {
+    /// The certificate file is not there or cannot be read.
+    #[error("{} cannot be read", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The key file is refused.
+    #[error("the key of the certificate for devices is refused")]
+    Key(#[from] SecretError),
+    /// A file does not hold what it should.
+    #[error("{}: {problem}", file.display())]
+    Malformed {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Key and certificate do not belong together.
+    #[error("{}: the key does not belong to the certificate", file.display())]
+    KeyMismatch {
+        /// The key file.
+        file: PathBuf,
+    },
+}
+
+impl DeviceTlsError {
+    /// The published name of this refusal.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => "FILE_MISSING",
+            Self::Unreadable { .. } => "FILE_UNREADABLE",
+            Self::Key(error) => error.reason(),
+            Self::Malformed { .. } => "FILE_MALFORMED",
+            Self::KeyMismatch { .. } => "OWN_KEY_MISMATCH",
+        }
+    }
+}
+
+/// The hub's certificate and key towards devices. New connections use what is current.
+pub struct DeviceTls {
+    certificate: PathBuf,
+    key: PathBuf,
+    current: RwLock<Arc<CertifiedKey>>,
+}
+
+impl DeviceTls {
+    /// Reads the certificate, which may bring its intermediates along, and its key; both PEM.
+    ///
+    /// # Errors
+    /// [`DeviceTlsError`], naming the file.
+    pub fn load(certificate: &Path, key: &Path) -> Result<Arc<Self>, DeviceTlsError> {
+        let current = RwLock::new(Arc::new(read(certificate, key)?));
+        Ok(Arc::new(Self { certificate: certificate.to_owned(), key: key.to_owned(), current }))
+    }
+
+    /// Reads the files again; new connections use what they hold. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`DeviceTlsError`]; then all stays as it was.
+    pub fn reload(&self) -> Result<(), DeviceTlsError> {
+        let read = Arc::new(read(&self.certificate, &self.key)?);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = read;
+        Ok(())
+    }
+
+    /// TLS of a door. Make it once; it follows every reload.
+    pub(super) fn server_config(self: &Arc<Self>, application: &[&[u8]]) -> Result<Arc<ServerConfig>, Error> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = Arc::new(AnyDevice(provider.signature_verification_algorithms));
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+        config.alpn_protocols = application.iter().map(|name| name.to_vec()).collect();
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(Arc::new(config))
+    }
+}
+
+impl fmt::Debug for DeviceTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeviceTls").field("certificate", &self.certificate).finish_non_exhaustive()
+    }
+}
+
+impl ResolvesServerCert for DeviceTls {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+/// What the device presented, leaf first; empty where it presented nothing.
+pub(super) fn presented(connection: &ServerConnection) -> Vec<Bytes> {
+    let certificates = connection.peer_certificates().unwrap_or_default();
+    certificates.iter().map(|der| Bytes::copy_from_slice(der)).collect()
+}
+
+fn read(certificate: &Path, key: &Path) -> Result<CertifiedKey, DeviceTlsError> {
+    let malformed = |file: &Path, problem: String| DeviceTlsError::Malformed { file: file.to_owned(), problem };
+    let pem = read_bounded(certificate)
+        .map_err(|source| DeviceTlsError::Unreadable { file: certificate.to_owned(), source })?;
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| malformed(certificate, format!("is not PEM: {error:?}")))?;
+    if chain.is_empty() {
+        return Err(malformed(certificate, "holds no certificate in PEM".to_owned()));
+    }
+    let secret = secret::read_key_file(key)?;
+    let der = PrivateKeyDer::from_pem_slice(secret.expose())
+        .map_err(|_| malformed(key, "holds no unencrypted private key in PEM".to_owned()))?;
+    let signer = aws_lc_rs::default_provider()
+        .key_provider
+        .load_private_key(der)
+        .map_err(|error| malformed(key, error.to_string()))?;
+    let certified = CertifiedKey::new(chain, signer);
+    certified.keys_match().map_err(|_| DeviceTlsError::KeyMismatch { file: key.to_owned() })?;
+    Ok(certified)
+}
+
+fn read_bounded(file: &Path) -> io::Result<Vec<u8>> {
+    use io::Read as _;
+    let mut octets = Vec::new();
+    std::fs::File::open(file)?.take(MAX_CERTIFICATE_FILE_OCTETS + 1).read_to_end(&mut octets)?;
+    if octets.len() as u64 > MAX_CERTIFICATE_FILE_OCTETS {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB"));
+    }
+    Ok(octets)
+}
+
+/// Lets every certificate pass, and checks that the device holds its key.
+#[derive(Debug)]
+struct AnyDevice(WebPkiSupportedAlgorithms);
+
+impl ClientCertVerifier for AnyDevice {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        // Hints would tell strangers whom we trust, and some clients send nothing when their issuer is not among them.
+        &[]
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        // A device without a certificate is refused in its protocol, with a name.
+        false
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}

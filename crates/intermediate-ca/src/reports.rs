@@ -1,0 +1,127 @@
+//! Telling the senders where the units of their lots are: at every interval, and when a lot closes.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use api::{Refusal, custody::v1::TallyReport};
+use mfg::ManufacturerId;
+use records::{named, refuse_store};
+use tokio::{sync::Notify, time::MissedTickBehavior};
+use tracing::{info, warn};
+
+use crate::{
+    lots::{LotOnRecord, Stage},
+    receive::Receiver,
+};
+
+/// Most lots read at once.
+const PAGE: usize = 256;
+
+/// The reporter of one manufacturer.
+#[derive(Debug, Default)]
+pub(crate) struct Reports {
+    due: Notify,
+    /// Closed lots whose final report has arrived; their reports never change.
+    done: Mutex<BTreeSet<String>>,
+}
+
+impl Reports {
+    /// Asks for a report of every lot now.
+    pub(crate) fn ask(&self) {
+        self.due.notify_one();
+    }
+
+    fn is_done(&self, lot: &str) -> bool {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).contains(lot)
+    }
+
+    fn note_done(&self, lot: String) {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).insert(lot);
+    }
+}
+
+/// Signs where the units of a lot are now; of a closed lot, answers what was signed when it closed.
+///
+/// # Errors
+/// `LOT_UNKNOWN`, `LOT_NOT_OPEN` (not received yet); what the identity key says.
+pub(crate) fn report(receiver: &Receiver, lot: &str) -> Result<TallyReport, Refusal> {
+    let authority = &receiver.authority;
+    match LotOnRecord::of(authority.store(), lot)?.stage {
+        Stage::Closed(_, report) => Ok(*report),
+        Stage::Received(received) | Stage::Closing(received, _) => {
+            let certificate = received.chain.first().cloned().unwrap_or_default();
+            authority.tally_report(lot, &certificate, &authority.tally(lot)?)
+        }
+        Stage::Accepting(_) => {
+            Err(Refusal::new("LOT_NOT_OPEN", format!("lot {lot} is not received yet")).with("lot", lot))
+        }
+    }
+}
+
+/// Reports every lot at every interval, and when asked, for as long as the receiver lives. A sender that is not reachable hears it the
+/// next time.
+pub(crate) fn start(receiver: &Arc<Receiver>, every: Duration) {
+    let (weak, reports) = (Arc::downgrade(receiver), Arc::clone(&receiver.reports));
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = reports.due.notified() => {}
+            }
+            let Some(receiver) = weak.upgrade() else { return };
+            if let Err(refusal) = report_all(&receiver).await {
+                warn!(%refusal, "the lots could not be reported");
+            }
+        }
+    });
+}
+
+async fn report_all(receiver: &Arc<Receiver>) -> Result<(), Refusal> {
+    for (lot, from, is_final) in due(receiver).await? {
+        let (this, id) = (Arc::clone(receiver), lot.clone());
+        let signed = receiver.authority.seams.workers.run(move || report(&this, &id)).await?;
+        match receiver.upstreams.report(&from, signed).await {
+            Ok(()) if is_final => {
+                info!(lot, sender = %from, "a closed lot's tally arrived at its sender");
+                receiver.reports.note_done(lot);
+            }
+            Ok(()) => {}
+            Err(refusal) => warn!(lot, sender = %from, %refusal, "a tally did not arrive"),
+        }
+    }
+    Ok(())
+}
+
+/// The lots to be reported, each with its sender, and whether it is closed.
+async fn due(receiver: &Arc<Receiver>) -> Result<Vec<(String, ManufacturerId, bool)>, Refusal> {
+    let this = Arc::clone(receiver);
+    let work = move || {
+        let store = this.authority.store();
+        let mut lots = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = store.list("lots", after.as_deref(), PAGE).map_err(|e| refuse_store(&e))?;
+            let Some((last, _)) = page.last() else { return Ok(lots) };
+            after = Some(last.clone());
+            for (id, record) in page.iter().filter(|(id, _)| !this.reports.is_done(id)) {
+                let on_record = LotOnRecord::from_record(store, record)?;
+                let is_final = match on_record.stage {
+                    Stage::Accepting(_) => continue,
+                    Stage::Received(_) | Stage::Closing(..) => false,
+                    Stage::Closed(..) => true,
+                };
+                let from = on_record.facts().map(|facts| facts.from.clone()).unwrap_or_default();
+                let from = ManufacturerId::parse(&from).map_err(named(mfg::IdRefusal::reason))?;
+                if this.upstreams.reaches(&from) {
+                    lots.push((id.clone(), from, is_final));
+                }
+            }
+        }
+    };
+    receiver.authority.seams.workers.run(work).await
+}

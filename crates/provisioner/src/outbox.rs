@@ -1,0 +1,296 @@
+//! Deliveries to those who need not answer at once: the journal is the outbox.
+//!
+//! Each destination has a task that reads the journal in order, from where it left off, and delivers what concerns it: at least once,
+//! never out of order, through any outage. What a destination refuses for good is set aside on record, and the rest goes on.
+
+mod hub;
+mod signer;
+
+use std::{sync::Arc, time::Duration};
+
+use api::{
+    Refusal, RequestId,
+    journal::v1::{OutboxAdvanced, OutboxQuarantined, record::Fact},
+};
+use issuance::{Entropy as _, SystemEntropy};
+use records::{Act, Caller, CommitQueue, keys, read, refuse_conflict, refuse_store};
+use service::{Clock, Workers};
+use store::{Claim, Entry, Position, Record, Rule, Store, Unit};
+use tokio::sync::watch;
+use tonic::Code;
+use tracing::{info, warn};
+
+use crate::metrics::OutboxPlace;
+
+pub(crate) use hub::ToHub;
+pub(crate) use signer::ToSigner;
+
+/// The collection of deliveries that were set aside.
+pub(crate) const QUARANTINE: &str = "quarantine";
+/// Most deliveries in one call.
+const BATCH: usize = 100;
+/// Records that are read on without a delivery before the place is put on record.
+const READ_ON: u64 = 4 << 20;
+/// How long an idle outbox waits before it looks again by itself.
+const IDLE: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Something to be delivered.
+#[derive(Debug, Clone)]
+pub(crate) struct Delivery<T> {
+    /// Where the record stands that it comes from.
+    pub(crate) position: Position,
+    pub(crate) device_id: String,
+    pub(crate) content: T,
+}
+
+/// What became of one delivery.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Done, now or before; with what is put on record about it.
+    Arrived(Vec<Unit>),
+    /// Refused for good.
+    Refused(Refusal),
+    /// Not now; it and what follows is tried again.
+    Later(Refusal),
+}
+
+/// Who gets deliveries.
+#[tonic::async_trait]
+pub(crate) trait Destination: Send + Sync + 'static {
+    /// What one delivery says.
+    type Content: Clone + Send + Sync;
+
+    /// Its name on record.
+    const NAME: &'static str;
+
+    /// What a record means for it, if anything. Runs where blocking work may.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn delivery(&self, store: &dyn Store, record: &Record) -> Result<Option<Delivery<Self::Content>>, Refusal>;
+
+    /// Delivers up to a batch of the feed of this name; answers each in order.
+    ///
+    /// # Errors
+    /// When nothing is known of any of them: all are tried again.
+    async fn deliver(&self, feed: &str, batch: &[Delivery<Self::Content>]) -> Result<Vec<Outcome>, Refusal>;
+}
+
+/// What an outbox works with.
+#[derive(Clone)]
+pub(crate) struct Tools {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) commits: CommitQueue,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) workers: Workers,
+    /// The manufacturer, as the journal's actor.
+    pub(crate) manufacturer: String,
+    /// Tells when something is on record.
+    pub(crate) news: watch::Receiver<()>,
+}
+
+/// A destination's outbox.
+pub(crate) struct Outbox<D: Destination> {
+    tools: Tools,
+    destination: Arc<D>,
+    /// What is read next.
+    next: Position,
+    place: Arc<OutboxPlace>,
+    /// What is read next after a restart.
+    recorded: Position,
+    feed: String,
+}
+
+impl<D: Destination> Outbox<D> {
+    /// The outbox where it left off; a new one begins its feed on record.
+    ///
+    /// # Errors
+    /// What the store says; `JOURNAL_DAMAGED` when its place is on no record that reads.
+    pub(crate) fn open(tools: Tools, destination: D) -> Result<Self, Refusal> {
+        let place = tools.store.get(&keys::outbox(D::NAME)).map_err(|e| refuse_store(&e))?;
+        let (next, feed) = match place.map(|record| read(&record)).transpose()? {
+            Some((_, Fact::OutboxAdvanced(advanced))) => (advanced.next, advanced.feed),
+            Some(_) => return Err(Refusal::new("JOURNAL_DAMAGED", "an outbox's place is on no such record")),
+            None => {
+                let mut octets = [0; 16];
+                SystemEntropy.fill(&mut octets).map_err(records::named(issuance::EntropyRefusal::reason))?;
+                let feed = RequestId::from_octets(octets).to_string();
+                let unit = place_unit::<D>(&act(&tools), Position::from_u64(0), &feed);
+                records::commit_one(tools.store.as_ref(), unit)?.map_err(|c| refuse_conflict(&c, ""))?;
+                (0, feed)
+            }
+        };
+        let next = Position::from_u64(next);
+        let place = OutboxPlace::new(D::NAME, next, quarantined(tools.store.as_ref(), D::NAME)?);
+        Ok(Self { tools, destination: Arc::new(destination), next, place, recorded: next, feed })
+    }
+
+    /// How far it is, for `/metrics`.
+    pub(crate) fn place(&self) -> Arc<OutboxPlace> {
+        Arc::clone(&self.place)
+    }
+
+    /// Delivers for as long as `alive` lives.
+    pub(crate) async fn run<A: Send + Sync>(mut self, alive: std::sync::Weak<A>) {
+        let mut pause = FIRST_PAUSE;
+        while alive.strong_count() > 0 {
+            match self.round().await {
+                Ok(Progress::Moved) => pause = FIRST_PAUSE,
+                Ok(Progress::Idle) => {
+                    pause = FIRST_PAUSE;
+                    let _ = tokio::time::timeout(IDLE, self.tools.news.changed()).await;
+                }
+                Err(refusal) => {
+                    warn!(destination = D::NAME, %refusal, "deliveries wait");
+                    tokio::time::sleep(pause).await;
+                    pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Reads on and delivers at most one batch.
+    ///
+    /// # Errors
+    /// When it has to be tried again later.
+    pub(crate) async fn round(&mut self) -> Result<Progress, Refusal> {
+        let (batch, read_to, at_end) = self.read().await?;
+        if batch.is_empty() {
+            self.move_to(read_to);
+            // Its own place on record is no reason to write another one.
+            if read_to.as_u64().saturating_sub(self.recorded.as_u64()) >= READ_ON {
+                self.record(Vec::new(), read_to).await?;
+            }
+            return Ok(if at_end { Progress::Idle } else { Progress::Moved });
+        }
+        let outcomes = self.destination.deliver(&self.feed, &batch).await?;
+        let mut units = Vec::new();
+        let mut next = read_to;
+        let mut later = None;
+        let mut refused = 0;
+        for (delivery, outcome) in batch.iter().zip(outcomes) {
+            match outcome {
+                Outcome::Arrived(about) => units.extend(about),
+                Outcome::Refused(refusal) => {
+                    units.push(self.aside(delivery, &refusal)?);
+                    refused += 1;
+                }
+                Outcome::Later(refusal) => {
+                    next = delivery.position;
+                    later = Some(refusal);
+                    break;
+                }
+            }
+        }
+        self.record(units, next).await?;
+        self.place.set_aside(refused);
+        self.move_to(next);
+        match later {
+            None => Ok(Progress::Moved),
+            Some(refusal) => Err(refusal),
+        }
+    }
+
+    /// The next batch, what is read after it, and whether that is the journal's end.
+    async fn read(&self) -> Result<(Vec<Delivery<D::Content>>, Position, bool), Refusal> {
+        let (store, destination, from) = (Arc::clone(&self.tools.store), Arc::clone(&self.destination), self.next);
+        self.tools
+            .workers
+            .run(move || {
+                let page = store.history(from, store::MAX_LISTED).map_err(|e| refuse_store(&e))?;
+                let mut batch = Vec::new();
+                for record in &page.records {
+                    if batch.len() == BATCH {
+                        return Ok((batch, record.position, false));
+                    }
+                    batch.extend(destination.delivery(store.as_ref(), record)?);
+                }
+                Ok((batch, page.next, page.next >= page.head.position))
+            })
+            .await
+    }
+
+    fn move_to(&mut self, next: Position) {
+        self.next = next;
+        self.place.move_to(next);
+    }
+
+    fn aside(&self, delivery: &Delivery<D::Content>, refusal: &Refusal) -> Result<Unit, Refusal> {
+        let at = delivery.position.as_u64();
+        warn!(destination = D::NAME, device_id = delivery.device_id, position = at, %refusal, "a delivery is set aside");
+        let mut unit = act(&self.tools).unit(Fact::OutboxQuarantined(OutboxQuarantined {
+            destination: D::NAME.to_owned(),
+            device_id: delivery.device_id.clone(),
+            position: at,
+            refusal: Some(refusal.to_wire()),
+        }));
+        let name = format!("{}/{at:020}", D::NAME);
+        unit.entry = Some(Entry::new(QUARANTINE, &name).map_err(records::named(store::EntryInvalid::reason))?);
+        Ok(unit)
+    }
+
+    /// Puts what came of a batch on record, then the place. A crash in between delivers the batch again.
+    async fn record(&mut self, units: Vec<Unit>, next: Position) -> Result<(), Refusal> {
+        for unit in units {
+            // A conflict means that the unit moved on meanwhile, or that this was recorded before.
+            let _ = self.tools.commits.commit(unit).await?;
+        }
+        if next == self.recorded {
+            return Ok(());
+        }
+        let unit = place_unit::<D>(&act(&self.tools), next, &self.feed);
+        self.tools.commits.commit(unit).await?.map_err(|c| refuse_conflict(&c, ""))?;
+        self.recorded = next;
+        info!(destination = D::NAME, next = next.as_u64(), "deliveries arrived");
+        Ok(())
+    }
+}
+
+/// How many deliveries of a destination were set aside so far.
+fn quarantined(store: &dyn Store, destination: &str) -> Result<u64, Refusal> {
+    let prefix = format!("{destination}/");
+    let (mut count, mut after) = (0, prefix.clone());
+    loop {
+        let page = store.list(QUARANTINE, Some(&after), store::MAX_LISTED).map_err(|e| refuse_store(&e))?;
+        let names = page.iter().map(|(name, _)| name).take_while(|name| name.starts_with(&prefix));
+        let Some(last) = names.inspect(|_| count += 1).last() else { return Ok(count) };
+        after.clone_from(last);
+    }
+}
+
+fn act(tools: &Tools) -> Act {
+    Act { at: tools.clock.now(), caller: Caller::service(&tools.manufacturer), request: None }
+}
+
+fn place_unit<D: Destination>(act: &Act, next: Position, feed: &str) -> Unit {
+    let advanced = OutboxAdvanced { destination: D::NAME.to_owned(), next: next.as_u64(), feed: feed.to_owned() };
+    let mut unit = act.unit(Fact::OutboxAdvanced(advanced));
+    unit.claims = vec![Claim { key: keys::outbox(D::NAME), rule: Rule::Any }];
+    unit
+}
+
+/// What a round came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Something was read or delivered; there may be more.
+    Moved,
+    /// The journal's end was reached.
+    Idle,
+}
+
+/// Whether the same delivery may succeed by itself.
+pub(crate) fn may_pass(refusal: &Refusal) -> bool {
+    refusal.retry_delay().is_some()
+        || matches!(
+            refusal.code(),
+            Code::Unavailable
+                | Code::DeadlineExceeded
+                | Code::Internal
+                | Code::Cancelled
+                | Code::Unknown
+                | Code::Unauthenticated
+                | Code::DataLoss
+        )
+}

@@ -1,0 +1,51 @@
+//! Confirmations for the signer: a lot can be closed only when none of its units is in doubt there.
+
+use api::{
+    Refusal,
+    issuance::v1::{ConfirmDevicesRequest, WrittenDevice, issuance_service_client::IssuanceServiceClient},
+    journal::v1::record::Fact,
+};
+use bytes::Bytes;
+use records::{read, read_at};
+use service::client::PeerChannel;
+use store::{Record, Store};
+
+use super::{Delivery, Destination, Outcome, may_pass};
+
+/// The signer as a destination.
+pub(crate) struct ToSigner(pub(crate) IssuanceServiceClient<PeerChannel>);
+
+#[tonic::async_trait]
+impl Destination for ToSigner {
+    /// SHA-256 of the certificate on the device.
+    type Content = Bytes;
+
+    const NAME: &'static str = "signer";
+
+    fn delivery(&self, store: &dyn Store, record: &Record) -> Result<Option<Delivery<Bytes>>, Refusal> {
+        let Fact::UnitWritten(written) = read(record)?.1 else { return Ok(None) };
+        let Fact::UnitIssued(issued) = read_at(store, written.issued_at)?.2 else { return Ok(None) };
+        let content = written.certificate_sha256;
+        Ok(Some(Delivery { position: record.position, device_id: issued.device_id, content }))
+    }
+
+    async fn deliver(&self, _feed: &str, batch: &[Delivery<Bytes>]) -> Result<Vec<Outcome>, Refusal> {
+        let written = |delivery: &Delivery<Bytes>| WrittenDevice {
+            device_id: delivery.device_id.clone(),
+            certificate_sha256: delivery.content.clone(),
+        };
+        let request = ConfirmDevicesRequest { devices: batch.iter().map(written).collect() };
+        let answer = self.0.clone().confirm_devices(request).await.map_err(|s| Refusal::from_status(&s))?;
+        let outcome = |refusal: Option<Refusal>| match refusal {
+            None => Outcome::Arrived(Vec::new()),
+            // Overtaken: what became of the unit since says more.
+            Some(refusal) if matches!(refusal.reason(), "DEVICE_SCRAPPED" | "CERTIFICATE_SUPERSEDED") => {
+                Outcome::Arrived(Vec::new())
+            }
+            Some(refusal) if may_pass(&refusal) => Outcome::Later(refusal),
+            Some(refusal) => Outcome::Refused(refusal),
+        };
+        let devices = answer.into_inner().devices;
+        Ok(devices.into_iter().map(|device| outcome(device.refusal.map(Refusal::from_wire))).collect())
+    }
+}

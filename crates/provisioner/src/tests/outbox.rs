@@ -1,0 +1,146 @@
+//! The journal as outbox: in order, at least once, through outages and crashes; the poisoned aside, the rest on.
+
+use std::sync::{Arc, Mutex};
+
+use api::{Refusal, journal::v1::record::Fact};
+use records::{CommitQueue, read, read_at};
+use service::{ManualClock, Workers};
+use store::{Record, Store};
+
+use super::{Line, key};
+use crate::outbox::{Delivery, Destination, Outbox, Outcome, Progress, Tools, may_pass};
+
+/// A destination that keeps what arrives.
+#[derive(Default)]
+struct Hub {
+    arrived: Mutex<Vec<String>>,
+    /// Nothing arrives, and the sender knows it.
+    is_down: Mutex<bool>,
+    poisoned: Mutex<Option<String>>,
+    busy_at: Mutex<Option<String>>,
+}
+
+struct ToHub(Arc<Hub>);
+
+#[tonic::async_trait]
+impl Destination for ToHub {
+    type Content = ();
+    const NAME: &'static str = "hub";
+
+    fn delivery(&self, store: &dyn Store, record: &Record) -> Result<Option<Delivery<()>>, Refusal> {
+        let Fact::UnitWritten(written) = read(record)?.1 else { return Ok(None) };
+        let Fact::UnitIssued(issued) = read_at(store, written.issued_at)?.2 else { return Ok(None) };
+        Ok(Some(Delivery { position: record.position, device_id: issued.device_id, content: () }))
+    }
+
+    async fn deliver(&self, _feed: &str, batch: &[Delivery<()>]) -> Result<Vec<Outcome>, Refusal> {
+        if *self.0.is_down.lock().unwrap() {
+            return Err(Refusal::new("UPSTREAM_UNREACHABLE", "the hub is down"));
+        }
+        let mut is_busy = false;
+        let deliver = |delivery: &Delivery<()>| {
+            let id = Some(&delivery.device_id);
+            let busy = Refusal::new("IN_PROGRESS", "busy").retry_after(std::time::Duration::from_millis(1));
+            is_busy = is_busy || self.0.busy_at.lock().unwrap().as_ref() == id;
+            if self.0.poisoned.lock().unwrap().as_ref() == id {
+                return Outcome::Refused(Refusal::new("REQUEST_MALFORMED", "poisoned"));
+            }
+            if is_busy {
+                assert!(may_pass(&busy));
+                return Outcome::Later(busy);
+            }
+            self.0.arrived.lock().unwrap().push(delivery.device_id.clone());
+            Outcome::Arrived(Vec::new())
+        };
+        Ok(batch.iter().map(deliver).collect())
+    }
+}
+
+fn outbox(line: &Line, hub: &Arc<Hub>) -> Outbox<ToHub> {
+    let store = Arc::clone(&line.store) as Arc<dyn Store>;
+    let (commits, _) = CommitQueue::start(Arc::clone(&store)).unwrap();
+    let tools = Tools {
+        store,
+        commits,
+        clock: Arc::new(ManualClock::new(pki::UnixTime::new(0))),
+        workers: Workers::Inline,
+        manufacturer: "technician-z".to_owned(),
+        news: tokio::sync::watch::Sender::default().subscribe(),
+    };
+    Outbox::open(tools, ToHub(Arc::clone(hub))).unwrap()
+}
+
+/// Provisions and confirms `sn<from>` to `sn<to - 1>`.
+async fn write(line: &Line, numbers: std::ops::Range<u8>) {
+    for number in numbers {
+        let unit = line.provision(number, &format!("sn{number}"), &key()).await.unwrap();
+        line.confirm(number + 100, &format!("sn{number}"), &unit.chain[0]).await.unwrap();
+    }
+}
+
+async fn drain(outbox: &mut Outbox<ToHub>) -> Result<(), Refusal> {
+    while outbox.round().await? == Progress::Moved {}
+    Ok(())
+}
+
+fn names(numbers: impl IntoIterator<Item = u8>) -> Vec<String> {
+    numbers.into_iter().map(|number| format!("sn{number}")).collect()
+}
+
+#[tokio::test]
+async fn everything_arrives_in_order_and_once_when_nothing_goes_wrong() {
+    let line = Line::new(&[("t7", 50)]);
+    let hub = Arc::new(Hub::default());
+    let mut outbox = outbox(&line, &hub);
+    write(&line, 1..4).await;
+    drain(&mut outbox).await.unwrap();
+    write(&line, 4..6).await;
+    drain(&mut outbox).await.unwrap();
+    assert_eq!(*hub.arrived.lock().unwrap(), names(1..6));
+    let head = line.store.head();
+    drain(&mut outbox).await.unwrap();
+    assert_eq!(line.store.head(), head, "an idle outbox records nothing");
+}
+
+#[tokio::test]
+async fn what_waited_through_an_outage_and_a_power_cut_arrives_after() {
+    let mut line = Line::new(&[("t7", 50)]);
+    let hub = Arc::new(Hub::default());
+    write(&line, 1..3).await;
+    drain(&mut outbox(&line, &hub)).await.unwrap();
+    *hub.is_down.lock().unwrap() = true;
+    write(&line, 3..6).await;
+    assert_eq!(drain(&mut outbox(&line, &hub)).await.unwrap_err().reason(), "UPSTREAM_UNREACHABLE");
+    line.start_again();
+    *hub.is_down.lock().unwrap() = false;
+    drain(&mut outbox(&line, &hub)).await.unwrap();
+    assert_eq!(*hub.arrived.lock().unwrap(), names(1..6));
+}
+
+#[tokio::test]
+async fn a_delivery_that_is_refused_for_good_is_set_aside_and_the_rest_goes_on() {
+    let line = Line::new(&[("t7", 50)]);
+    let hub = Arc::new(Hub::default());
+    *hub.poisoned.lock().unwrap() = Some("sn2".to_owned());
+    write(&line, 1..5).await;
+    drain(&mut outbox(&line, &hub)).await.unwrap();
+    assert_eq!(*hub.arrived.lock().unwrap(), names([1, 3, 4]));
+    let (aside, next) = line.desk.quarantine(None, 10).await.unwrap();
+    assert_eq!((aside.len(), next), (1, None));
+    assert_eq!((aside[0].destination.as_str(), aside[0].device_id.as_str()), ("hub", "sn2"));
+    assert_eq!(Refusal::from_wire(aside[0].refusal.clone().unwrap()).reason(), "REQUEST_MALFORMED");
+}
+
+#[tokio::test]
+async fn a_destination_that_is_busy_in_the_middle_gets_the_rest_later_and_nothing_out_of_order() {
+    let line = Line::new(&[("t7", 50)]);
+    let hub = Arc::new(Hub::default());
+    *hub.busy_at.lock().unwrap() = Some("sn3".to_owned());
+    write(&line, 1..6).await;
+    let mut outbox = outbox(&line, &hub);
+    assert_eq!(drain(&mut outbox).await.unwrap_err().reason(), "IN_PROGRESS");
+    assert_eq!(*hub.arrived.lock().unwrap(), names([1, 2]));
+    *hub.busy_at.lock().unwrap() = None;
+    drain(&mut outbox).await.unwrap();
+    assert_eq!(*hub.arrived.lock().unwrap(), names(1..6));
+}

@@ -1,0 +1,148 @@
+//! What happens between a decision and its record: whoever records second finds that what it relied on is no longer so.
+
+use std::sync::{Arc, Mutex};
+
+use api::order::v1::OrderDraft;
+use issuance::Stage;
+use mfg::{Quantity, Tally};
+use records::wire;
+use store::{Committed, Conflict, Head, Key, MemoryStore, Page, Position, Receipt, Record, Store, StoreError, Unit};
+
+use super::{Brand, draft, manufacturers::suspend, orders_over, reason, root_of, units};
+
+type Interruption = Box<dyn FnOnce() + Send>;
+
+/// A store in which something else is done just before the next commit.
+struct Interrupted {
+    store: Arc<MemoryStore>,
+    before: Mutex<Option<Interruption>>,
+}
+
+impl Store for Interrupted {
+    fn commit(&self, units: Vec<Unit>) -> Result<Vec<Result<Committed, Conflict>>, StoreError> {
+        let before = self.before.lock().unwrap().take();
+        if let Some(interruption) = before {
+            interruption();
+        }
+        self.store.commit(units)
+    }
+
+    fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {
+        self.store.get(key)
+    }
+
+    fn read(&self, at: Position) -> Result<Record, StoreError> {
+        self.store.read(at)
+    }
+
+    fn list(&self, collection: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Record)>, StoreError> {
+        self.store.list(collection, after, limit)
+    }
+
+    fn tally(&self, lot: &Key) -> Result<Option<Tally>, StoreError> {
+        self.store.tally(lot)
+    }
+
+    fn open_intents(&self) -> Result<Vec<Position>, StoreError> {
+        self.store.open_intents()
+    }
+
+    fn receipt(&self, at: Position) -> Result<Receipt, StoreError> {
+        self.store.receipt(at)
+    }
+
+    fn syncs(&self) -> u64 {
+        self.store.syncs()
+    }
+
+    fn head(&self) -> Head {
+        self.store.head()
+    }
+
+    fn history(&self, from: Position, limit: usize) -> Result<Page, StoreError> {
+        self.store.history(from, limit)
+    }
+}
+
+/// The brand itself, and the same brand as it is interrupted by what the closure does with the former.
+fn interrupted(brand: Brand, by: impl FnOnce(&Brand) + Send + 'static) -> Brand {
+    let store = Arc::new(Interrupted { store: Arc::clone(&brand.store), before: Mutex::new(None) });
+    let orders = orders_over(Arc::clone(&store) as Arc<dyn Store>, &brand.clock, root_of(Stage::Development));
+    crate::orders::load_all(&orders).unwrap();
+    let second = Brand {
+        store: Arc::clone(&brand.store),
+        clock: Arc::clone(&brand.clock),
+        faults: brand.faults.clone(),
+        orders,
+    };
+    *store.before.lock().unwrap() = Some(Box::new(move || by(&brand)));
+    second
+}
+
+/// An open order of this quantity.
+fn opened(quantity: Quantity) -> (Brand, OrderDraft) {
+    let brand = Brand::new();
+    let asked = OrderDraft { quantity: Some(wire::quantity(quantity)), yield_allowance: 0, ..draft("po-1", 2) };
+    brand.open(1, &asked);
+    (brand, asked)
+}
+
+#[test]
+fn an_offer_relies_on_the_order_as_it_was_read() {
+    for quantity in [units(10), Quantity::Unlimited] {
+        let (brand, asked) = opened(quantity);
+        let brand = interrupted(brand, move |first| drop(first.amend(20, &asked).unwrap()));
+        assert_eq!(reason(brand.offer(10, "po-1", 1, "a1", quantity)), "IN_PROGRESS");
+        assert_eq!(reason(brand.offer(10, "po-1", 1, "a1", quantity)), "LOT_NOT_OPEN");
+
+        let (brand, _) = opened(quantity);
+        let cancel = |first: &Brand| drop(first.orders.cancel(&first.act("bob", 20), "po-1").unwrap());
+        let brand = interrupted(brand, cancel);
+        assert!(brand.offer(10, "po-1", 1, "a1", quantity).is_err());
+        assert_eq!(reason(brand.offer(10, "po-1", 1, "a1", quantity)), "ORDER_CANCELLED");
+    }
+}
+
+#[test]
+fn an_offer_and_an_acceptance_rely_on_the_receiver_as_it_was_read() {
+    let (brand, _) = opened(units(10));
+    let brand = interrupted(brand, |first| drop(suspend(first, 20, 1).unwrap()));
+    assert_eq!(reason(brand.offer(10, "po-1", 1, "a1", units(1))), "IN_PROGRESS");
+    assert_eq!(reason(brand.offer(10, "po-1", 1, "a1", units(1))), "MANUFACTURER_SUSPENDED");
+
+    let (brand, _) = opened(units(10));
+    brand.offer(10, "po-1", 1, "a1", units(1)).unwrap();
+    let (accept, _) = brand.acceptance("a1", &super::KEYS.makers[0]);
+    let brand = interrupted(brand, |first| drop(suspend(first, 20, 1).unwrap()));
+    let accepted = || brand.orders.authority.accept(&brand.act_of(1, "maker.example", 11), &accept);
+    assert_eq!(reason(accepted()), "IN_PROGRESS");
+    assert_eq!(reason(accepted()), "MANUFACTURER_SUSPENDED");
+}
+
+#[test]
+fn an_amendment_and_a_cancellation_rely_on_the_offers_as_they_were_read() {
+    for quantity in [units(10), Quantity::Unlimited] {
+        let offer = move |first: &Brand| drop(first.offer(20, "po-1", 1, "a1", quantity).unwrap());
+        let (brand, asked) = opened(quantity);
+        let brand = interrupted(brand, offer);
+        assert_eq!(reason(brand.amend(10, &asked)), "IN_PROGRESS");
+        assert_eq!(reason(brand.amend(10, &asked)), "ORDER_HAS_OPEN_OFFERS");
+
+        let (brand, _) = opened(quantity);
+        let brand = interrupted(brand, offer);
+        assert!(brand.orders.cancel(&brand.act("alice", 10), "po-1").is_err());
+        let again = brand.orders.cancel(&brand.act("alice", 10), "po-1");
+        assert_eq!(reason(again), "ORDER_HAS_OPEN_OFFERS");
+    }
+}
+
+#[test]
+fn an_approval_relies_on_the_version_that_was_read() {
+    let brand = Brand::new();
+    let order = brand.create(1, &draft("po-1", 2)).unwrap();
+    brand.approve("alice", 2, &order).unwrap();
+    let brand = interrupted(brand, |first| drop(first.amend(20, &draft("po-1", 3)).unwrap()));
+    assert_eq!(reason(brand.approve("bob", 3, &order)), "IN_PROGRESS");
+    assert_eq!(reason(brand.approve("bob", 3, &order)), "TERMS_DIGEST_MISMATCH");
+    assert!(!brand.is_open("po-1"));
+}

@@ -1,0 +1,155 @@
+//! What certificates cost: processor time from `/proc`, syncs and journal octets from the services' metrics.
+
+use std::{fs, time::Duration, time::Instant};
+
+use anyhow::{Context as _, bail};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// The unit of processor times in `/proc`: USER_HZ, 100 a second on every Linux that we build for (proc(5)).
+const TICK: Duration = Duration::from_millis(10);
+/// How long a service may take to write its metrics.
+const METRICS_TAKE: Duration = Duration::from_secs(5);
+
+/// A service on the way that is measured.
+#[derive(Debug, Clone)]
+pub(super) struct Watched {
+    pub(super) pid: u32,
+    /// `host:port` of its probes.
+    pub(super) health: String,
+}
+
+/// What a stretch of time cost.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Usage {
+    /// How long it was.
+    pub(super) took: Duration,
+    /// Processor time of the services.
+    pub(super) server: Duration,
+    /// Processor time of this process.
+    pub(super) client: Duration,
+    /// Syncs of the services' journals.
+    pub(super) syncs: u64,
+    /// Octets that the services' journals grew by.
+    pub(super) journal_octets: u64,
+    /// Memory of the services that is resident at the end, in octets.
+    pub(super) resident: u64,
+}
+
+/// Everything that grows, at one moment.
+struct Moment {
+    at: Instant,
+    server: Duration,
+    client: Duration,
+    syncs: u64,
+    journal_octets: u64,
+}
+
+impl Usage {
+    /// Waits for the beginning, then for the end.
+    pub(super) async fn between(services: &[Watched], begin: Instant, end: Instant) -> anyhow::Result<Self> {
+        tokio::time::sleep_until(begin.into()).await;
+        let before = Moment::now(services).await?;
+        tokio::time::sleep_until(end.into()).await;
+        let after = Moment::now(services).await?;
+        Ok(Self {
+            took: after.at - before.at,
+            server: after.server.saturating_sub(before.server),
+            client: after.client.saturating_sub(before.client),
+            syncs: after.syncs.saturating_sub(before.syncs),
+            journal_octets: after.journal_octets.saturating_sub(before.journal_octets),
+            resident: services.iter().map(|s| resident(s.pid)).sum::<anyhow::Result<u64>>()?,
+        })
+    }
+}
+
+impl Moment {
+    async fn now(services: &[Watched]) -> anyhow::Result<Self> {
+        let mut moment = Self {
+            at: Instant::now(),
+            server: Duration::ZERO,
+            client: processor_time("self")?,
+            syncs: 0,
+            journal_octets: 0,
+        };
+        for service in services {
+            moment.server += processor_time(&service.pid.to_string())?;
+            let metrics = metrics(&service.health).await?;
+            moment.syncs += metric(&metrics, "countersign_store_syncs_total")?;
+            moment.journal_octets += metric(&metrics, "countersign_store_journal_octets_total")?;
+        }
+        Ok(moment)
+    }
+}
+
+/// User and system time of a process, all its threads included.
+fn processor_time(process: &str) -> anyhow::Result<Duration> {
+    let path = format!("/proc/{process}/stat");
+    let stat = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    ticks(&stat).with_context(|| format!("{path} is not as proc(5) says"))
+}
+
+/// Fields 14 and 15 of proc_pid_stat(5). The second field is a name in brackets that may hold anything, brackets too.
+fn ticks(stat: &str) -> Option<Duration> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let mut fields = after_name.split_ascii_whitespace().skip(11);
+    let user: u32 = fields.next()?.parse().ok()?;
+    let system: u32 = fields.next()?.parse().ok()?;
+    TICK.checked_mul(user.checked_add(system)?)
+}
+
+/// Octets of a process that are in memory.
+fn resident(pid: u32) -> anyhow::Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    Ok(kibibytes.with_context(|| format!("{path} has no VmRSS"))? * 1024)
+}
+
+/// What a service's probe port writes at `/metrics`.
+async fn metrics(health: &str) -> anyhow::Result<String> {
+    let read = async {
+        let mut stream = TcpStream::connect(health).await?;
+        let request = format!("GET /metrics HTTP/1.1\r\nhost: {health}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        std::io::Result::Ok(answer)
+    };
+    let answer = timeout(METRICS_TAKE, read).await.with_context(|| format!("{health} writes no metrics"))??;
+    match answer.split_once("\r\n\r\n") {
+        Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(body.to_owned()),
+        Some(_) | None => bail!("{health} answers no metrics"),
+    }
+}
+
+fn metric(text: &str, name: &str) -> anyhow::Result<u64> {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.and_then(|value| value.trim().parse().ok()).with_context(|| format!("the service tells no {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_processor_time_of_a_process_is_read_behind_its_name() {
+        let stat = "7 (a) 1 2 (b) R 1 7 7 0 -1 4194304 100 0 0 0 150 50 0 0 20 0 3 0 100 1000 10";
+        assert_eq!(ticks(stat), Some(Duration::from_secs(2)));
+        assert_eq!(ticks("7 no name"), None);
+        assert!(processor_time("self").is_ok());
+        assert!(resident(std::process::id()).unwrap() > 100_000);
+    }
+
+    #[test]
+    fn a_metric_is_found_by_its_whole_name() {
+        let text = "# TYPE syncs_total counter\nsyncs_total_of 3\nsyncs_total 17\n";
+        assert_eq!(metric(text, "syncs_total").unwrap(), 17);
+        assert!(metric(text, "syncs").is_err());
+    }
+}

@@ -1,0 +1,105 @@
+//! A filter in memory: most keys that are not there need no look at the disk.
+//!
+//! A Bloom filter in blocks of one cache line, so that a look-up misses the cache once. Keys are hashes already; their last octets
+//! choose the bits, because their first octets decide the order on the disk.
+
+use crate::unit::Key;
+
+/// Words of 64 bits in a block: one cache line.
+const WORDS: usize = 8;
+/// Bits for each key: with 6 probes about one absent key in 80 passes.
+const BITS_A_KEY: u64 = 10;
+const PROBES: u32 = 6;
+/// Bits that choose one of a block's 512.
+const PROBE_BITS: u32 = 9;
+
+/// Says of a key that it is absent for certain, or may be there.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Filter {
+    blocks: Vec<[u64; WORDS]>,
+}
+
+impl Filter {
+    /// An empty filter for this many keys.
+    pub(crate) fn sized_for(keys: u64) -> Self {
+        let blocks = keys.saturating_mul(BITS_A_KEY).div_ceil(WORDS as u64 * 64).max(1);
+        Self { blocks: vec![[0; WORDS]; usize::try_from(blocks).unwrap_or(1)] }
+    }
+
+    pub(crate) fn insert(&mut self, key: &Key) {
+        let (at, mut probes) = self.place(key);
+        if let Some(block) = self.blocks.get_mut(at) {
+            for _ in 0..PROBES {
+                let (word, bit) = next(&mut probes);
+                if let Some(word) = block.get_mut(word) {
+                    *word |= bit;
+                }
+            }
+        }
+    }
+
+    /// False: it was never inserted.
+    pub(crate) fn may_hold(&self, key: &Key) -> bool {
+        let (at, mut probes) = self.place(key);
+        let Some(block) = self.blocks.get(at) else { return true };
+        (0..PROBES).all(|_| {
+            let (word, bit) = next(&mut probes);
+            block.get(word).is_none_or(|word| word & bit != 0)
+        })
+    }
+
+    /// The block of a key, and the bits that choose its probes.
+    fn place(&self, key: &Key) -> (usize, u64) {
+        let hash = key.as_bytes().last_chunk().map_or(0, |octets| u64::from_be_bytes(*octets));
+        let at = ((hash >> 32) * self.blocks.len() as u64) >> 32;
+        // The upper half chose the block; this spreads what is left over all bits.
+        (usize::try_from(at).unwrap_or(0), hash.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(32))
+    }
+
+    /// The filter as octets, a whole number of blocks.
+    pub(crate) fn to_octets(&self) -> Vec<u8> {
+        self.blocks.iter().flatten().flat_map(|word| word.to_le_bytes()).collect()
+    }
+
+    /// The filter that was written as these octets; None when they are no whole number of blocks.
+    pub(crate) fn from_octets(octets: &[u8]) -> Option<Self> {
+        let (words, rest) = octets.as_chunks();
+        let words: Vec<u64> = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
+        let (blocks, odd) = words.as_chunks();
+        let whole = rest.is_empty() && odd.is_empty() && !blocks.is_empty();
+        whole.then(|| Self { blocks: blocks.to_vec() })
+    }
+}
+
+fn next(probes: &mut u64) -> (usize, u64) {
+    let bit = *probes & ((1 << PROBE_BITS) - 1);
+    *probes >>= PROBE_BITS;
+    (usize::try_from(bit / 64).unwrap_or(0), 1 << (bit % 64))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn key(number: u32) -> Key {
+        Key::new("filter", &[&number.to_be_bytes()])
+    }
+
+    #[test]
+    fn what_was_inserted_passes_and_little_else_does() {
+        let mut filter = Filter::sized_for(20_000);
+        (0..20_000).for_each(|number| filter.insert(&key(number)));
+        assert!((0..20_000).all(|number| filter.may_hold(&key(number))));
+        let passing = (20_000..120_000).filter(|number| filter.may_hold(&key(*number))).count();
+        assert!(passing < 2_500, "{passing} of 100000 absent keys pass");
+        assert_eq!(Filter::from_octets(&filter.to_octets()), Some(filter));
+    }
+
+    #[test]
+    fn octets_that_are_no_filter_are_refused() {
+        for length in [0, 1, 63, 65, 72] {
+            assert_eq!(Filter::from_octets(&vec![0; length]), None);
+        }
+    }
+}

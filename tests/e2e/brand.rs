@@ -1,0 +1,8 @@
+//! What the brand may register, order and approve.
+
+mod approvals;
+mod changes;
+mod order_ca;
+mod orders;
+mod registrations;
+mod standing;

@@ -1,0 +1,5 @@
+//! Who may speak to a service at all, and who may call what.
+
+mod access;
+mod handshake;
+mod open;

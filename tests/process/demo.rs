@@ -1,0 +1,51 @@
+//! `countersign demo` as a script calls it.
+
+use crate::command::{countersign, text};
+
+#[test]
+fn a_demo_prints_only_json_when_asked_and_its_folder_belongs_to_its_parameters() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("demo");
+    let out = out.to_str().unwrap();
+    let made = countersign(&["demo", "--out", out, "--devices", "1", "--hops", "1", "-o", "json"]);
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+    let manifest: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    assert_eq!(manifest["devices"][0]["hops"][0]["to"], "factory-y");
+
+    let other = countersign(&["demo", "--out", out, "--devices", "2", "--hops", "1", "-o", "json"]);
+    assert_eq!((other.status.code(), text(&other.stdout).as_str()), (Some(1), ""));
+    assert!(text(&other.stderr).contains("DEMO_DIR_DIFFERS"));
+    std::fs::remove_file(folder.path().join("demo/demo-parameters.json")).unwrap();
+    let not_a_demo = countersign(&["demo", "--out", out, "--devices", "1", "--hops", "1"]);
+    assert_eq!(not_a_demo.status.code(), Some(1));
+    assert!(text(&not_a_demo.stderr).contains("DEMO_DIR_DIFFERS"));
+}
+
+#[test]
+fn a_demo_that_is_refused_makes_no_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("demo");
+    let cases: [(&[&str], i32, &str); 4] = [
+        (&["--hops", "7"], 1, "CHAIN_TOO_DEEP"),
+        (&["--hops", "0"], 2, "--hops"),
+        (&["--devices", "0"], 2, "--devices"),
+        (&["--devices", "many"], 2, "--devices"),
+    ];
+    for (flags, code, said) in cases {
+        let ended = countersign(&[&["demo", "--out", out.to_str().unwrap(), "-o", "json"], flags].concat());
+        let stderr = text(&ended.stderr);
+        assert_eq!((ended.status.code(), text(&ended.stdout).as_str()), (Some(code), ""), "{flags:?}: {stderr}");
+        assert!(stderr.contains(said), "{flags:?}: {stderr}");
+        assert!(!out.exists(), "{flags:?}");
+    }
+}
+
+#[test]
+fn a_demo_whose_folder_cannot_be_made_ends_with_three() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "in the way").unwrap();
+    let ended = countersign(&["demo", "--out", file.join("demo").to_str().unwrap(), "-o", "json"]);
+    assert_eq!((ended.status.code(), text(&ended.stdout).as_str()), (Some(3), ""), "{}", text(&ended.stderr));
+    assert!(text(&ended.stderr).starts_with("error["), "{}", text(&ended.stderr));
+}
