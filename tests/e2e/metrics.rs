@@ -51,6 +51,22 @@ async fn every_name_that_is_told_is_documented_and_every_documented_one_is_told(
     assert_eq!(unknown, None, "a service that is none");
 }
 
+#[test]
+fn the_dashboard_asks_for_documented_names_alone() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/dashboards/countersign.json");
+    let dashboard = std::fs::read_to_string(file).unwrap();
+    serde_json::from_str::<serde_json::Value>(&dashboard).unwrap();
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let names: BTreeSet<_> =
+        dashboard.split(|c: char| !is_part(c)).filter(|word| word.starts_with("countersign_")).collect();
+    assert!(names.len() > 10, "{names:?}");
+    let documented = documented();
+    for name in names {
+        let base = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part)).unwrap_or(name);
+        assert!(documented.contains_key(base), "{name}");
+    }
+}
+
 #[tokio::test]
 async fn every_sample_has_a_type_and_labels_are_few() {
     let chain = Chain::shared().await;

@@ -49,13 +49,24 @@ pub(crate) fn log(chain: &Chain, at: At) -> String {
     std::fs::read_to_string(config(chain, at).with_extension("log")).unwrap()
 }
 
-/// Starts a service again, at its address, with its configuration changed.
-pub(crate) async fn reconfigure(chain: &mut Chain, at: At, change: impl Fn(&str) -> String) {
+/// Starts a service again, at its address, with these options of its configuration, by name, set to these values.
+pub(crate) async fn reconfigure(chain: &mut Chain, at: At, options: &[(&str, &str)]) {
     let file = config(chain, at);
     let (manufacturer, role) = at.identity();
     let killed = chain.world.kill_service(manufacturer, role.as_str()).await.unwrap();
-    std::fs::write(&file, change(&std::fs::read_to_string(&file).unwrap())).unwrap();
+    let text =
+        options.iter().fold(std::fs::read_to_string(&file).unwrap(), |text, (name, value)| set(&text, name, value));
+    std::fs::write(&file, text).unwrap();
     chain.world.start_again(killed).await.unwrap();
+}
+
+/// Every option stands in the file, the ones that are off behind a "#".
+fn set(config: &str, name: &str, value: &str) -> String {
+    let is_it =
+        |line: &&str| line.trim_start_matches('#').strip_prefix(name).is_some_and(|rest| rest.starts_with(" = "));
+    assert_eq!(config.lines().filter(is_it).count(), 1, "{name} in {config}");
+    let line = |line| if is_it(&line) { format!("{name} = {value}\n") } else { format!("{line}\n") };
+    config.lines().map(line).collect()
 }
 
 fn config(chain: &Chain, at: At) -> PathBuf {

@@ -20,10 +20,8 @@ const CALLS_A_SECOND: u32 = 100;
 async fn restless() -> (Chain, tempfile::TempDir) {
     let (mut chain, folder) = Chain::alone().await;
     for at in [At::TechnicianCa, At::Provisioner] {
-        reconfigure(&mut chain, at, |config| {
-            config.replace("[limits]\n", "[limits]\ncredentials_poll_ms = 20\nmax_connection_age_ms = 1000\n")
-        })
-        .await;
+        let options = [("credentials_poll_ms", "20"), ("max_connection_age_ms", "1000")];
+        reconfigure(&mut chain, at, &options).await;
     }
     (chain, folder)
 }

@@ -114,7 +114,7 @@ async fn traced() -> (Chain, tempfile::TempDir, Collector) {
     let (collector, address) = Collector::start().await;
     let (mut chain, folder) = Chain::alone().await;
     for at in [At::TechnicianCa, At::Provisioner] {
-        reconfigure(&mut chain, at, |config| format!("{config}\n[trace]\notlp = \"{address}\"\n")).await;
+        reconfigure(&mut chain, at, &[("otlp", &format!("{address:?}"))]).await;
     }
     (chain, folder, collector)
 }
@@ -190,7 +190,7 @@ async fn requests_on_one_stream_and_calls_of_their_own_keep_their_traces_apart()
 async fn nobody_waits_for_a_collector_that_is_not_there() {
     let (mut chain, _folder) = Chain::alone().await;
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    reconfigure(&mut chain, At::Provisioner, |config| format!("{config}\n[trace]\notlp = \"http://{gone}\"\n")).await;
+    reconfigure(&mut chain, At::Provisioner, &[("otlp", &format!("\"http://{gone}\""))]).await;
     let line = Line::of(&chain);
     for number in 0..20 {
         line.provision(&Device::new(&format!("untraced-{number}")).at_line(Some(LOT))).await;

@@ -77,6 +77,19 @@ fn seven_hops_are_refused() {
     assert!(!directory.path().join("demo/manifest.json").exists());
 }
 
+#[test]
+fn a_demo_does_not_become_compatible_afterwards() {
+    for (directory, flags, said_was) in [
+        (demo::demo(1), &["--compatible"][..], "was made with --devices 2 --hops 1\n"),
+        (demo::compatible_demo(1), &[], "was made with --devices 2 --hops 1 --compatible\n"),
+    ] {
+        let output = demo::run_demo(&directory, 1, flags);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains("DEMO_DIR_DIFFERS") && stderr.contains(said_was), "{stderr}");
+    }
+}
+
 fn verify(directory: &Path, trust: &str, device: &Value) -> Value {
     let trust = directory.join("trust").join(trust);
     let chain = directory.join(device["chain"].as_str().unwrap());

@@ -34,7 +34,7 @@ impl Receipt for OnDisk {
 
 /// What is about to sign: a root itself, or the root above an order CA.
 pub(crate) enum Maker {
-    Root { maker: RootMaker<OnDisk>, profile: RootProfile },
+    Root { maker: Box<RootMaker<OnDisk>>, profile: Box<RootProfile> },
     OrderCa { issuer: Box<Issuer<OnDisk>>, profile: Box<OrderCaProfile>, key: SubjectKey, now: UnixTime },
 }
 
@@ -44,7 +44,8 @@ impl Maker {
         policy: &KeyPolicy,
         profile: RootProfile,
     ) -> Result<Self, CeremonyRefusal> {
-        Ok(Self::Root { maker: RootMaker::new(key, policy, profile.clone())?, profile })
+        let maker = Box::new(RootMaker::new(key, policy, profile.clone())?);
+        Ok(Self::Root { maker, profile: Box::new(profile) })
     }
 
     pub(crate) fn order_ca(
@@ -54,7 +55,7 @@ impl Maker {
         key: SubjectKey,
         now: UnixTime,
     ) -> Result<Self, CeremonyRefusal> {
-        let options = LoadOptions { stage: stage_of(&root), oid_arc: profile.document().oid_arc.clone(), now };
+        let options = LoadOptions { stage: stage_of(&root), oid_arc: profile.document().oid_arc, now };
         let issuer = Box::new(Issuer::load(vec![root], root_key, &options)?);
         Ok(Self::OrderCa { issuer, profile: Box::new(profile), key, now })
     }

@@ -228,7 +228,7 @@ fn an_interrupted_ceremony_goes_on_where_it_stopped() {
         assert_eq!(same(&again.certificate.tbs_sha256, &first.certificate.tbs_sha256), interrupted_before < 3);
         assert_eq!(same(&again.certificate.sha256, &first.certificate.sha256), interrupted_before < 2);
         let root = place.certificate("root.pem");
-        verify_path(&root, &[], &[root.clone()], &PathOptions::new(now(), Purpose::Any)).unwrap();
+        verify_path(&root, &[], std::slice::from_ref(&root), &PathOptions::new(now(), Purpose::Any)).unwrap();
     }
 }
 

@@ -59,10 +59,9 @@ fn tell(args: &InitArgs, prepared: &Prepared) {
 /// The walk from the first service to the first device, every line of which is a command.
 fn next_steps(directory: &Path, plan: &Plan, prepared: &Prepared) -> String {
     let here = directory.display();
-    let mut text = format!(
-        "A development chain made by `countersign init`. Nothing in it is for real devices.\n\n\
-         1. Start the services, each in a terminal of its own (or with & behind):\n\n"
-    );
+    let mut text = "A development chain made by `countersign init`. Nothing in it is for real devices.\n\n\
+                    1. Start the services, each in a terminal of its own (or with & behind):\n\n"
+        .to_owned();
     for service in &prepared.services {
         let _ = writeln!(text, "   {} --config {here}/{}/{}.toml", service.kind, service.manufacturer, service.kind);
     }

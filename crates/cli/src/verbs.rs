@@ -12,6 +12,7 @@ mod files_out;
 mod handoff;
 mod line;
 mod manufacturer_side;
+mod octets;
 mod parser;
 mod preflight;
 mod profile;

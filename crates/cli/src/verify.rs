@@ -127,6 +127,22 @@ fn quantity(quantity: Quantity) -> Value {
     quantity.units().map_or_else(|| Value::from("unlimited"), Value::from)
 }
 
+/// One hop; `suspended` stands in it only where it is true.
+fn hop_as_json(hop: &journey::Hop, suspended: &[ManufacturerId]) -> Value {
+    let mut value = json!({
+        "from": hop.from.as_str(),
+        "to": hop.to.as_str(),
+        "lot": hop.lot.as_str(),
+        "quantity": quantity(hop.quantity),
+        "subtree": hop.subtree.as_str(),
+        "accepted": hop.accepted.as_str(),
+    });
+    if let (true, Some(fields)) = (suspended.contains(&hop.to), value.as_object_mut()) {
+        fields.insert("suspended".to_owned(), Value::from(true));
+    }
+    value
+}
+
 fn as_json(verdict: &Verdict) -> Value {
     match verdict {
         Verdict::Journey { journey, anchor, intermediates, suspended } => json!({
@@ -138,15 +154,7 @@ fn as_json(verdict: &Verdict) -> Value {
             "program": journey.program.as_str(),
             "order": journey.order.as_str(),
             "generation": journey.generation.get(),
-            "hops": journey.hops.iter().map(|hop| json!({
-                "from": hop.from.as_str(),
-                "to": hop.to.as_str(),
-                "lot": hop.lot.as_str(),
-                "quantity": quantity(hop.quantity),
-                "subtree": hop.subtree.as_str(),
-                "accepted": hop.accepted.as_str(),
-                "suspended": suspended.contains(&hop.to),
-            })).collect::<Vec<_>>(),
+            "hops": journey.hops.iter().map(|hop| hop_as_json(hop, suspended)).collect::<Vec<_>>(),
         }),
         Verdict::Plain { device_id, anchor, intermediates, subject } => json!({
             "valid": true,

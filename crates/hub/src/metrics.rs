@@ -51,3 +51,26 @@ impl fmt::Debug for Sessions {
         f.debug_struct("Sessions").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_name_of_the_hubs_own_is_documented_and_every_documented_one_is_told() {
+        let metrics = Metrics::new();
+        DeviceCounts::default().tell(&metrics, &Arc::default());
+        let text = metrics.encode().unwrap();
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        let told: BTreeSet<_> = types
+            .map(|(name, kind)| if kind == "counter" { format!("{name}_total") } else { name.to_owned() })
+            .collect();
+        let page = include_str!("../../../docs/metrics.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+        let own = rows.filter(|(_, rest)| rest.split(" | ").nth(1) == Some("hub"));
+        assert_eq!(told, own.map(|(name, _)| name.to_owned()).collect());
+    }
+}

@@ -47,6 +47,16 @@ pub(crate) struct Bounds {
     pub(crate) segments: usize,
 }
 
+/// By which a log's records are found again. It is told of a record before anybody can be told that there are new ones.
+pub(crate) trait Index: Send + Sync + 'static {
+    /// A record that was there when the log was opened. In the order of the log, as below.
+    fn found(&self, at: Position, record: &[u8]);
+    /// A record that was appended under a name.
+    fn placed(&self, at: Position, name: &str);
+    /// Everything before this position is gone.
+    fn forget_before(&self, oldest: Position);
+}
+
 /// A log that can be appended to by many tasks at once. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Ring {
@@ -58,12 +68,13 @@ pub(crate) struct Ring {
 struct Shared {
     directory: PathBuf,
     kept: RwLock<VecDeque<Segment>>,
+    index: Arc<dyn Index>,
     /// Position after the last durable record.
     end: watch::Sender<Position>,
 }
 
 impl Ring {
-    /// Opens the log in `directory`, made when absent; hands every record that is kept to `seen`, oldest first.
+    /// Opens the log in `directory`, made when absent, and tells `index` of every record that is kept.
     ///
     /// # Errors
     /// What the disk says.
@@ -72,34 +83,38 @@ impl Ring {
         name: &'static str,
         bounds: Bounds,
         stop: Stop,
-        mut seen: impl FnMut(Position, &[u8]),
+        index: Arc<dyn Index>,
     ) -> io::Result<Self> {
         std::fs::create_dir_all(directory)?;
         let mut kept = VecDeque::new();
         for number in segment::numbers(directory)? {
             kept.push_back(Segment::open(directory, number, |offset, record| {
-                seen(Position { segment: number, offset }, record);
+                index.found(Position { segment: number, offset }, record);
             })?);
         }
         if kept.is_empty() {
             kept.push_back(Segment::create(directory, 1)?);
         }
         let end = kept.back().map_or(Position::START, Segment::end);
-        let shared =
-            Arc::new(Shared { directory: directory.to_owned(), kept: RwLock::new(kept), end: watch::Sender::new(end) });
+        let shared = Arc::new(Shared {
+            directory: directory.to_owned(),
+            kept: RwLock::new(kept),
+            index,
+            end: watch::Sender::new(end),
+        });
         let (queue, appends) = mpsc::channel(QUEUE);
         writer::start(Arc::clone(&shared), name, bounds, stop, appends)?;
         Ok(Self { shared, queue })
     }
 
-    /// Appends a record; returns when it is durable.
+    /// Appends a record under a name; returns when it is durable, and in the index.
     ///
     /// # Errors
     /// `MESSAGE_TOO_LARGE`, `LOG_FAILED`, `SHUTTING_DOWN`.
-    pub(crate) async fn append(&self, record: Bytes) -> Result<Position, Refusal> {
+    pub(crate) async fn append(&self, name: Arc<str>, record: Bytes) -> Result<Position, Refusal> {
         check(&record)?;
         let (answer, outcome) = oneshot::channel();
-        self.queue.send(writer::Append { record, answer }).await.map_err(|_| ended())?;
+        self.queue.send(writer::Append { name, record, answer }).await.map_err(|_| ended())?;
         outcome.await.unwrap_or_else(|_| Err(ended()))
     }
 
@@ -142,12 +157,6 @@ impl Ring {
     /// Follows the position after the last durable record.
     pub(crate) fn end(&self) -> watch::Receiver<Position> {
         self.shared.end.subscribe()
-    }
-
-    /// The oldest position that is kept.
-    pub(crate) fn oldest(&self) -> Position {
-        let kept = self.shared.kept.read().unwrap_or_else(PoisonError::into_inner);
-        kept.front().map_or(Position::START, |first| Position { segment: first.number(), offset: 0 })
     }
 }
 

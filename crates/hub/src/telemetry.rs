@@ -8,7 +8,7 @@ use std::{
     collections::{HashMap, VecDeque},
     io,
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use api::{Refusal, hub::v1::TelemetryMessage};
@@ -18,7 +18,7 @@ use prost::Message as _;
 use service::shell::Stop;
 use tokio::sync::watch;
 
-use crate::ring::{Bounds, Position, Ring};
+use crate::ring::{Bounds, Index, Position, Ring};
 
 pub(crate) use filter::Filter;
 
@@ -36,13 +36,13 @@ pub(crate) struct TelemetryBounds {
 pub(crate) struct Telemetry {
     ring: Ring,
     bounds: TelemetryBounds,
-    state: Mutex<State>,
+    state: Arc<State>,
 }
 
-#[derive(Default)]
+/// What is kept of each device, and where.
 struct State {
-    devices: HashMap<String, Kept>,
-    oldest: Option<Position>,
+    per_device: usize,
+    devices: Mutex<HashMap<String, Kept>>,
 }
 
 /// One device's messages.
@@ -72,13 +72,10 @@ impl Telemetry {
     /// # Errors
     /// What the disk says.
     pub(crate) fn open(directory: &Path, bounds: TelemetryBounds, stop: Stop) -> io::Result<Self> {
-        let mut state = State::default();
-        let ring = Ring::open(directory, "telemetry", bounds.log, stop, |at, record| {
-            if let Ok(message) = TelemetryMessage::decode(record) {
-                state.place(&message.device_id, at, bounds.per_device);
-            }
-        })?;
-        Ok(Self { ring, bounds, state: Mutex::new(state) })
+        let state = Arc::new(State { per_device: bounds.per_device.max(1), devices: Mutex::default() });
+        let index: Arc<dyn Index> = Arc::<State>::clone(&state);
+        let ring = Ring::open(directory, "telemetry", bounds.log, stop, index)?;
+        Ok(Self { ring, bounds, state })
     }
 
     /// Keeps a message; it is durable when this returns.
@@ -86,13 +83,9 @@ impl Telemetry {
     /// # Errors
     /// `DEVICE_RATE_EXCEEDED`, `MESSAGE_TOO_LARGE`, `LOG_FAILED`, `SHUTTING_DOWN`.
     pub(crate) async fn keep(&self, message: TelemetryMessage, now: UnixTime) -> Result<(), Refusal> {
-        self.state().count(&message.device_id, now, self.bounds.per_device_second)?;
-        let place = self.ring.append(Bytes::from(message.encode_to_vec())).await?;
-        let oldest = self.ring.oldest();
-        let mut state = self.state();
-        state.place(&message.device_id, place, self.bounds.per_device);
-        state.forget_before(oldest);
-        Ok(())
+        self.state.count(&message.device_id, now, self.bounds.per_device_second)?;
+        let record = Bytes::from(message.encode_to_vec());
+        self.ring.append(message.device_id.into(), record).await.map(drop)
     }
 
     /// Messages from a position on, oldest first. Blocks on the disk.
@@ -111,7 +104,7 @@ impl Telemetry {
             let Some((at, record, next)) = found else { break };
             page.next = next;
             let Ok(message) = TelemetryMessage::decode(record.as_slice()) else { continue };
-            if filter.fits(&message) && self.state().is_kept(&message.device_id, at) {
+            if filter.fits(&message) && self.state.is_kept(&message.device_id, at) {
                 page.messages.push(message);
             }
         }
@@ -130,32 +123,20 @@ impl Telemetry {
     /// Where to look next: of one device, its next place; none when it has none.
     fn skip(&self, from: Position, filter: &Filter) -> Option<Position> {
         let Some(device) = filter.device() else { return Some(from) };
-        let state = self.state();
-        let places = &state.devices.get(device)?.places;
+        let devices = self.state.devices();
+        let places = &devices.get(device)?.places;
         places.get(places.partition_point(|place| *place < from)).copied()
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Takes places in the order of the log, although tasks that were answered together come in any order.
-    fn place(&mut self, device: &str, at: Position, most: usize) {
-        let places = &mut self.devices.entry(device.to_owned()).or_default().places;
-        places.insert(places.partition_point(|place| *place < at), at);
-        if places.len() > most {
-            places.pop_front();
-        }
-    }
-
     fn is_kept(&self, device: &str, at: Position) -> bool {
-        self.devices.get(device).is_some_and(|kept| kept.places.binary_search(&at).is_ok())
+        self.devices().get(device).is_some_and(|kept| kept.places.binary_search(&at).is_ok())
     }
 
-    fn count(&mut self, device: &str, now: UnixTime, most: u32) -> Result<(), Refusal> {
-        let Some(kept) = self.devices.get_mut(device) else { return Ok(()) };
+    fn count(&self, device: &str, now: UnixTime, most: u32) -> Result<(), Refusal> {
+        let mut devices = self.devices();
+        let Some(kept) = devices.get_mut(device) else { return Ok(()) };
         if kept.second != now.as_secs() {
             kept.second = now.as_secs();
             kept.in_second = 0;
@@ -168,13 +149,35 @@ impl State {
         Err(Refusal::new("DEVICE_RATE_EXCEEDED", message).with("device_id", device))
     }
 
-    fn forget_before(&mut self, oldest: Position) {
-        if self.oldest == Some(oldest) {
-            return;
+    fn devices(&self) -> MutexGuard<'_, HashMap<String, Kept>> {
+        self.devices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Index for State {
+    fn found(&self, at: Position, record: &[u8]) {
+        if let Ok(message) = TelemetryMessage::decode(record) {
+            self.placed(at, &message.device_id);
         }
-        self.oldest = Some(oldest);
-        self.devices.retain(|_, kept| {
-            kept.places.retain(|place| *place >= oldest);
+    }
+
+    fn placed(&self, at: Position, device: &str) {
+        let mut devices = self.devices();
+        if !devices.contains_key(device) {
+            devices.insert(device.to_owned(), Kept::default());
+        }
+        if let Some(kept) = devices.get_mut(device) {
+            if kept.places.len() >= self.per_device {
+                kept.places.pop_front();
+            }
+            kept.places.push_back(at);
+        }
+    }
+
+    fn forget_before(&self, oldest: Position) {
+        self.devices().retain(|_, kept| {
+            let gone = kept.places.partition_point(|place| *place < oldest);
+            kept.places.drain(..gone);
             !kept.places.is_empty()
         });
     }

@@ -143,8 +143,9 @@ impl ByReason {
         counts
     }
 
-    /// Registers these counts as `name`.
+    /// Registers these counts as `name`. `INTERNAL` stands there from the start, so that its first time is a change.
     pub fn tell(&self, metrics: &Metrics, name: &'static str, help: &'static str) {
+        self.mention("INTERNAL");
         metrics.register(name, help, self.0.clone());
     }
 

@@ -150,10 +150,15 @@ impl Authority {
         match commit_once(self.store(), act, unit)? {
             Once::Committed(_) => self.handoff(self.manufacturer.as_str(), lot.as_str()),
             // Another try of it was faster, or the id is another request's.
-            Once::Before(record) => match Current::of(self.store(), lot.as_str())? {
-                current if current.at == record.position => current.to_wire(self.now()),
-                _ => Err(reused(act, "kind of request")),
-            },
+            Once::Before(record) => {
+                let current = Current::of(self.store(), lot.as_str())?;
+                match current.stage {
+                    Stage::Withdrawn { .. } if current.at == record.position => current.to_wire(self.now()),
+                    Stage::Offered | Stage::Withdrawn { .. } | Stage::Accepted { .. } => {
+                        Err(reused(act, "kind of request"))
+                    }
+                }
+            }
             Once::Refused(conflict) => Err(refuse_conflict(&conflict, lot.as_str())),
         }
     }

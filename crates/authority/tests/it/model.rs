@@ -15,25 +15,55 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) enum Op {
     /// A first certificate, with one of two keys of the device.
-    First { device: u32, key: u32 },
-    Replace { device: u32 },
-    AllowRework { device: u32 },
-    Rework { device: u32 },
-    Confirm { device: u32 },
+    First {
+        device: u32,
+        key: u32,
+    },
+    Replace {
+        device: u32,
+    },
+    AllowRework {
+        device: u32,
+    },
+    Rework {
+        device: u32,
+    },
+    Confirm {
+        device: u32,
+    },
     /// The line read back a certificate that is not the newest.
-    ConfirmEarlier { device: u32 },
-    ScrapDevice { device: u32 },
-    ReinstateDevice { device: u32 },
-    ScrapBlanks { units: u32 },
-    ReinstateBlanks { units: u32 },
-    Offer { lot: u32, units: u32 },
-    Cancel { lot: u32 },
-    Accept { lot: u32 },
+    ConfirmEarlier {
+        device: u32,
+    },
+    ScrapDevice {
+        device: u32,
+    },
+    ReinstateDevice {
+        device: u32,
+    },
+    ScrapBlanks {
+        units: u32,
+    },
+    ReinstateBlanks {
+        units: u32,
+    },
+    Offer {
+        lot: u32,
+        units: u32,
+    },
+    Cancel {
+        lot: u32,
+    },
+    Accept {
+        lot: u32,
+    },
     /// Time goes by: half of what an offer stands.
     Wait,
     Close,
     /// An earlier request, to the octet, long after its answer.
-    Repeat { which: usize },
+    Repeat {
+        which: usize,
+    },
 }
 
 /// What must come of asking.
@@ -111,9 +141,7 @@ impl Model {
             Op::Replace { device } => {
                 Ask::Issue { request, device, key: next_key(&device), occasion: Occasion::Replacement }
             }
-            Op::Rework { device } => {
-                Ask::Issue { request, device, key: next_key(&device), occasion: Occasion::Rework }
-            }
+            Op::Rework { device } => Ask::Issue { request, device, key: next_key(&device), occasion: Occasion::Rework },
             Op::AllowRework { device } => Ask::AllowRework { request, device },
             Op::Confirm { device } => {
                 let newest = certificates(&device).last().copied();
@@ -300,10 +328,8 @@ impl Model {
 
     /// Compares a real tally with this lot, count by count.
     pub(crate) fn assert_is(&self, tally: &Tally) {
-        let counts =
-            [tally.provisioned(), tally.in_doubt(), tally.handed_over(), tally.reserved(), tally.scrapped()];
-        let expected =
-            [self.provisioned(), self.in_doubt(), self.handed_over(), self.reserved(), self.scrapped];
+        let counts = [tally.provisioned(), tally.in_doubt(), tally.handed_over(), tally.reserved(), tally.scrapped()];
+        let expected = [self.provisioned(), self.in_doubt(), self.handed_over(), self.reserved(), self.scrapped];
         assert_eq!(counts, expected, "provisioned, in doubt, handed over, reserved, scrapped");
         assert_eq!(tally.phase() == Phase::Closed, self.closed);
         assert!(counts[0] + counts[2..].iter().sum::<u64>() <= self.received, "one unit too many: {tally}");

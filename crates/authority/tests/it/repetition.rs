@@ -2,6 +2,7 @@
 
 use std::{future::Future as _, sync::Arc, task::Poll, thread};
 
+use api::Refusal;
 use authority::Occasion;
 use pki::Sha256;
 use service::Workers;
@@ -133,7 +134,9 @@ async fn tries_that_race_are_answered_alike_and_count_once() {
         let Ok(newest) = shop.authority().device(&device_id(0)) else { panic!("the device is there") };
         ask(&shop, &Ask::Confirm { device: 0, certificate: Sha256::of(&newest.certificate) }).await;
         let rework = Ask::Issue { request: 111, device: 0, key: 2, occasion: Occasion::Rework };
-        for asked in [Ask::AllowRework { request: 110, device: 0 }, rework, Ask::ScrapDevice { request: 112, device: 0 }] {
+        for asked in
+            [Ask::AllowRework { request: 110, device: 0 }, rework, Ask::ScrapDevice { request: 112, device: 0 }]
+        {
             let mut told = at_once(&shop, &asked);
             told.dedup();
             assert_eq!(told.len(), 1, "{asked:?}");
@@ -188,8 +191,9 @@ async fn another_content_under_the_same_id_is_refused_by_name_and_changes_nothin
         (Ask::Accept { request: 3000, lot: 1, units: 2 }, "REQUEST_ID_REUSED"),
     ];
     for (asked, reason) in cases {
-        let refusal = shop.ask(&asked).await.unwrap_err();
-        assert_eq!(refusal.reason(), reason, "{asked:?}: {refusal}");
+        let outcome = shop.ask(&asked).await;
+        assert_eq!(outcome.as_ref().map_err(Refusal::reason), Err(reason), "{asked:?}: {outcome:?}");
+        let refusal = outcome.unwrap_err();
         assert!(refusal.metadata().contains_key("differs"), "{asked:?} does not say what differs: {refusal}");
         assert_eq!(shop.store().head(), head, "{asked:?}");
     }

@@ -127,9 +127,7 @@ impl Shop {
             hops: 1,
             chain: vec![Bytes::copy_from_slice(PAPER.lot_ca.der())],
             issuer: match lot_key {
-                LotKey::There => {
-                    LotIssuer::Loaded(Box::new(load(chain, Arc::clone(&self.key) as Arc<dyn SigningKey>)))
-                }
+                LotKey::There => LotIssuer::Loaded(Box::new(load(chain, Arc::clone(&self.key) as Arc<dyn SigningKey>))),
                 LotKey::Missing => LotIssuer::Gone("its key file is not there".to_owned()),
             },
         }

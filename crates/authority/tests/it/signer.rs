@@ -10,7 +10,7 @@ use std::{
 
 use issuance::{KeyError, SigningKey, SoftwareKey};
 use pki::{PublicKey, Sha256};
-use store::Store;
+use store::{MAX_LISTED, Position, Store};
 
 /// How the key breaks, once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl CountingKey {
         self.signed.lock().unwrap().iter().map(|digest| *digest.as_bytes()).collect()
     }
 
-    /// How often it was asked to sign what no durable open intent names.
+    /// How often it was asked to sign what no durable record names.
     pub(crate) fn unrecorded(&self) -> usize {
         self.unrecorded.load(Ordering::SeqCst)
     }
@@ -69,7 +69,23 @@ impl CountingKey {
         let Some(store) = self.journal.lock().unwrap().as_ref().and_then(Weak::upgrade) else { return false };
         let open = store.open_intents().unwrap_or_default();
         open.iter().rev().any(|at| store.read(*at).is_ok_and(|record| record.intent == Some(digest)))
+            // Of two that complete the same intent, the slower one finds it closed.
+            || journal_names(store.as_ref(), digest)
     }
+}
+
+fn journal_names(store: &dyn Store, digest: Sha256) -> bool {
+    let mut from = Position::from_u64(0);
+    while let Ok(page) = store.history(from, MAX_LISTED) {
+        if page.records.iter().any(|record| record.intent == Some(digest)) {
+            return true;
+        }
+        if page.next >= page.head.position {
+            break;
+        }
+        from = page.next;
+    }
+    false
 }
 
 impl SigningKey for CountingKey {

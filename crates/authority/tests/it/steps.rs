@@ -27,12 +27,17 @@ fn stops() -> Vec<Trouble> {
 /// Does what comes before, then makes the certificate and stops it, in every way; the run's end looks at every signature.
 fn stop_everywhere(before: &[Op], making: &Op) {
     for kind in [Kind::Memory, Kind::Embedded] {
-        for stop in stops() {
+        for stop in stops().into_iter().filter(|stop| kind == Kind::Memory || !is_power_cut(*stop)) {
             let mut steps: Vec<_> = before.iter().map(|op| (op.clone(), Trouble::None)).collect();
             steps.push((making.clone(), stop));
             run(kind, &steps);
         }
     }
+}
+
+/// A directory cannot lose power in a test of one process: `tests/campaign` takes it away.
+fn is_power_cut(stop: Trouble) -> bool {
+    matches!(stop, Trouble::Store { end: End::PowerCut, .. })
 }
 
 const FIRST: Op = Op::First { device: 0, key: 0 };

@@ -15,7 +15,7 @@ pub(super) const PROGRAM: &[Verb] = &[
     changes(
         "create",
         "Creates a program: one product family under one trust anchor.",
-        "countersign program create smart-widget --base-name smart-widget.company-x.example --oid-arc 1.3.6.1.4.1.32473",
+        "countersign program create widget --base-name widget.company-x.example --oid-arc 1.3.6.1.4.1.32473",
         &["countersign.program.v1.ProgramService/CreateProgram"],
         &[
             required("PROGRAM", Text, "program.program", "Program id"),
@@ -63,21 +63,26 @@ pub(super) const MANUFACTURER: &[Verb] = &[
     changes(
         "register",
         "Registers an organisation with its identity key.",
-        "countersign manufacturer register factory-y --name 'Factory-Y Boards Ltd' --identity-key factory-y/identity.pub",
+        "countersign manufacturer register factory-y --name 'Factory-Y Boards Ltd' --identity-key identity.pub",
         &["countersign.manufacturer.v1.ManufacturerService/RegisterManufacturer"],
         &[
             required("MANUFACTURER", Text, "manufacturer.manufacturer", "Manufacturer id"),
             required("name", Text, "manufacturer.display_name", "The organisation's name, for certificate subjects"),
             required("identity-key", PublicKeyFile, "manufacturer.identity_key", "File with its public identity key"),
-            optional("trust-domain", Text, "manufacturer.service_identity.trust_domain", "The trust domain in its SPIFFE ids"),
-            optional("bundle", TextFile, "manufacturer.service_identity.bundle", "PEM file with the CA certificates of that trust domain"),
-            repeated("role", Choice(ROLES), "manufacturer.service_identity.roles", "A role that its services and people have"),
+            optional(
+                "trust-domain",
+                Text,
+                "manufacturer.service_identity.trust_domain",
+                "Trust domain of its SPIFFE ids",
+            ),
+            optional("bundle", TextFile, "manufacturer.service_identity.bundle", "PEM file with its CA certificates"),
+            repeated("role", Choice(ROLES), "manufacturer.service_identity.roles", "A role in its SPIFFE ids"),
         ],
     ),
     changes(
         "sign-rotation",
-        "Signs the replacement of an identity key with the new and the current one; for the brand's operator. Needs no service.",
-        "countersign manufacturer sign-rotation factory-y --new-key new-identity.key --current-key identity.key --out rotation.json",
+        "Signs the replacement of an identity key with the new and the current one. Needs no service.",
+        "countersign manufacturer sign-rotation factory-y --new-key new.key --current-key old.key --out r.json",
         &[],
         &[
             required("MANUFACTURER", Text, "", "Manufacturer id"),
@@ -98,18 +103,18 @@ pub(super) const MANUFACTURER: &[Verb] = &[
             optional("lost", Text, "lost_because", "The key in use is lost: how, in your words"),
         ],
     )
-    .is_final(GET_MANUFACTURER, "manufacturer", "MANUFACTURER")
+    .irrevocable(GET_MANUFACTURER, "manufacturer", "MANUFACTURER")
     .own(&[], rotation::rotate),
     changes(
         "set-identity",
         "Registers anew who its services and people say they are; without flags nothing is registered any more.",
-        "countersign manufacturer set-identity factory-y --trust-domain factory-y.example --bundle service-ca.pem --role intermediate-ca",
+        "countersign manufacturer set-identity factory-y --trust-domain y.example --bundle ca.pem --role operator",
         &["countersign.manufacturer.v1.ManufacturerService/SetServiceIdentity"],
         &[
             MANUFACTURER_ID,
             optional("trust-domain", Text, "service_identity.trust_domain", "The trust domain in its SPIFFE ids"),
-            optional("bundle", TextFile, "service_identity.bundle", "PEM file with the CA certificates of that trust domain"),
-            repeated("role", Choice(ROLES), "service_identity.roles", "A role that its services and people have"),
+            optional("bundle", TextFile, "service_identity.bundle", "PEM file with its CA certificates"),
+            repeated("role", Choice(ROLES), "service_identity.roles", "A role in its SPIFFE ids"),
         ],
     )
     .look(GET_MANUFACTURER, "manufacturer", "MANUFACTURER"),
@@ -129,7 +134,13 @@ pub(super) const MANUFACTURER: &[Verb] = &[
         &[MANUFACTURER_ID],
     )
     .look(GET_MANUFACTURER, "manufacturer", "MANUFACTURER"),
-    reads("show", "Shows one organisation.", "countersign manufacturer show factory-y", GET_MANUFACTURER, &[MANUFACTURER_ID]),
+    reads(
+        "show",
+        "Shows one organisation.",
+        "countersign manufacturer show factory-y",
+        GET_MANUFACTURER,
+        &[MANUFACTURER_ID],
+    ),
     reads(
         "list",
         "Lists organisations.",
@@ -182,7 +193,7 @@ pub(super) const ORDER: &[Verb] = &[
     changes(
         "create",
         "Proposes an order: makes its terms and checks that its longest route fits.",
-        "countersign order create po-7 --program smart-widget --units 5000 --yield-allowance 100 --route company-x,factory-y,technician-z",
+        "countersign order create po-7 --program widget --units 5000 --route company-x,factory-y,technician-z",
         &["countersign.order.v1.OrderService/CreateOrder"],
         &[required("ORDER", Text, "draft.order", "Production order id")],
     )
@@ -190,11 +201,17 @@ pub(super) const ORDER: &[Verb] = &[
     changes(
         "amend",
         "Makes a new version of an order; voids its approvals.",
-        "countersign order amend po-7 --replaces 5d5b09f6dcb2d53a5fffc60c4ac0d55fabdf556069d6631545f42aa6e3500f2e --program smart-widget --units 4000 --route company-x,factory-y",
+        "countersign order amend po-7 --program widget --units 4000 --route company-x,factory-y --replaces \
+         5d5b09f6dcb2d53a5fffc60c4ac0d55fabdf556069d6631545f42aa6e3500f2e",
         &["countersign.order.v1.OrderService/AmendOrder"],
         &[
             required("ORDER", Text, "order draft.order", "Production order id"),
-            required("replaces", Digest, "expected_terms_digest", "Terms digest of the version that you read and replace"),
+            required(
+                "replaces",
+                Digest,
+                "expected_terms_digest",
+                "Terms digest of the version that you read and replace",
+            ),
         ],
     )
     .and(DRAFT)
@@ -206,9 +223,15 @@ pub(super) const ORDER: &[Verb] = &[
         &["countersign.order.v1.OrderService/ApproveOrder"],
         &[
             ORDER_ID,
-            optional("digest", Digest, "", "Digest of the terms that you read; without it they are shown, and the order's id is typed"),
+            optional("digest", Digest, "", "Digest of the terms that you read; without it they are shown now"),
             optional("key", Path, "", "Your approval key; without it the profile's"),
-            optional("passphrase-file", Path, "", "File with the key's passphrase, mode 0600; without it it is asked for"),
+            optional("yes", Text, "", "The order's id once more, when nobody can type it"),
+            optional(
+                "passphrase-file",
+                Path,
+                "",
+                "File with the key's passphrase, mode 0600; without it it is asked for",
+            ),
         ],
     )
     .look(GET_ORDER, "order", "ORDER")
@@ -220,7 +243,7 @@ pub(super) const ORDER: &[Verb] = &[
         &["countersign.order.v1.OrderService/CancelOrder"],
         &[ORDER_ID],
     )
-    .is_final(GET_ORDER, "order", "ORDER"),
+    .irrevocable(GET_ORDER, "order", "ORDER"),
     reads(
         "show",
         "Shows one order with its exact terms.",
@@ -228,14 +251,15 @@ pub(super) const ORDER: &[Verb] = &[
         GET_ORDER,
         &[ORDER_ID, optional("version", Number, "version", "One version of it; without it the newest")],
     ),
-    reads("list", "Lists orders.", "countersign order list", &["countersign.order.v1.OrderService/ListOrders"], &[]).rows(
-        "orders",
-        &[
-            ("ORDER", "order"),
-            ("VERSION", "order_version"),
-            ("STATE", "state"),
-            ("REMAINING", "tally.remaining"),
-            ("TERMS DIGEST", "terms_digest"),
-        ],
-    ),
+    reads("list", "Lists orders.", "countersign order list", &["countersign.order.v1.OrderService/ListOrders"], &[])
+        .rows(
+            "orders",
+            &[
+                ("ORDER", "order"),
+                ("VERSION", "order_version"),
+                ("STATE", "state"),
+                ("REMAINING", "tally.remaining"),
+                ("TERMS DIGEST", "terms_digest"),
+            ],
+        ),
 ];

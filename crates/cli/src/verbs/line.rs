@@ -126,5 +126,5 @@ pub(super) const DEVICE: &[Verb] = &[
         ],
         &[DEVICE_ID, required("why", Text, "why", "Why, in your words")],
     )
-    .is_final(SHOW, "device_id", "DEVICE"),
+    .irrevocable(SHOW, "device_id", "DEVICE"),
 ];

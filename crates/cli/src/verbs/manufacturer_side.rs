@@ -138,7 +138,7 @@ pub(super) const LOT: &[Verb] = &[
         &["countersign.lot.v1.LotService/ScrapBlanks"],
         &[LOT_ID, required("units", Number, "units", "Units without a certificate"), WHY],
     )
-    .is_final(GET_LOT, "lot", "LOT"),
+    .irrevocable(GET_LOT, "lot", "LOT"),
     changes(
         "reinstate",
         "Lets scrapped units come back by the sender's permission, which came as a file.",
@@ -158,7 +158,7 @@ pub(super) const LOT: &[Verb] = &[
         &["countersign.lot.v1.LotService/CloseLot"],
         &[LOT_ID],
     )
-    .is_final(GET_LOT, "lot", "LOT"),
+    .irrevocable(GET_LOT, "lot", "LOT"),
     reads(
         "report",
         "Writes a signed report of where a lot's units are, for a sender without a wire.",

@@ -16,6 +16,7 @@ use super::{
 use crate::{args::Output, failure::Failure};
 
 const ASKING: &str = "Who and how";
+const WHO: &str = "Who you are and where services are says a profile: --as FILE, or the environment's";
 const MOST_IN_A_PAGE: u32 = 1000;
 
 /// Adds the nouns; one that is there already (for verbs that are no row) keeps what it has.
@@ -26,7 +27,7 @@ pub(super) fn add_to(mut command: Command, nouns: &'static [Noun]) -> Command {
         let finish = |command: Command| {
             command
                 .about(title(noun.about))
-                .after_help(format!("Example:\n  {first}\n\nWho you are and where services are says a profile: --as FILE, or the environment's {}.", profile::VARIABLE))
+                .after_help(format!("Example:\n  {first}\n\n{WHO} {}.", profile::VARIABLE))
                 .subcommand_required(true)
                 .arg_required_else_help(true)
                 .subcommands(verbs())
@@ -82,11 +83,6 @@ fn verb(verb: &'static Verb) -> Command {
                 format!("Confirms what cannot be undone: the value of {named} once more; without it, it is asked for");
             command = command.args(for_changes(asking)).arg(asking("yes").value_name("NAME").help(help));
         }
-    }
-    if verb.name == "approve" {
-        command = command.arg(
-            asking("yes").value_name("NAME").help("The order's id once more; without it or --digest it is asked for"),
-        );
     }
     command.arg(
         asking("output")

@@ -1,4 +1,4 @@
-//! `device provision`: one device, a list, or a folder of CSRs; a result for each, and a repetition that goes on where it stopped.
+//! `device provision`: one device, a list, or a folder of CSRs; a result for each, and a repetition goes on where it stopped.
 //!
 //! The request id of each device follows from the batch's name and from what is asked for it. So a repetition asks the same again: what
 //! was issued is answered with the same chain, and spends nothing.
@@ -79,12 +79,9 @@ impl Results {
     fn add(&mut self, item: &Item, fate: &Fate) {
         let (json, words) = match fate {
             Fate::Valid => (json!({ "result": "valid" }), "would be provisioned".to_owned()),
-            Fate::Written { state, certificate_serial, note } => (
-                json!({ "result": "provisioned", "state": state, "certificate_serial": certificate_serial, "note": note }),
-                format!(
-                    "{state} certificate serial {certificate_serial}{}",
-                    note.map(|n| format!(" ({n})")).unwrap_or_default()
-                ),
+            Fate::Written { state, certificate_serial: serial, note } => (
+                json!({ "result": "provisioned", "state": state, "certificate_serial": serial, "note": note }),
+                format!("{state} certificate serial {serial}{}", note.map(|n| format!(" ({n})")).unwrap_or_default()),
             ),
             Fate::Refused { reason, message } => {
                 self.refused += 1;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use api::Refusal;
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, ReflectMessage as _, Value};
 use service::{
@@ -18,14 +18,10 @@ use service::{
     tls::{Credentials, ExpectedPeer, PeerRefusal},
 };
 use tokio::runtime::Runtime;
-use tonic::{
-    Status,
-    client::Grpc,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    transport::Channel,
-};
+use tonic::{Status, client::Grpc, transport::Channel};
 
 use super::{
+    octets::Octets,
     profile::Profile,
     table::{Given, Verb},
 };
@@ -265,43 +261,4 @@ fn append(answer: &mut DynamicMessage, next: DynamicMessage) {
         }
     }
     answer.set_field_by_name("next_page_token", Value::String(token));
-}
-
-/// Messages as octets: their types are known by descriptor.
-#[derive(Debug, Clone, Copy, Default)]
-struct Octets;
-
-impl Codec for Octets {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Octets {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Octets {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        let length = buffer.remaining();
-        Ok(Some(buffer.copy_to_bytes(length)))
-    }
 }

@@ -258,7 +258,7 @@ impl Verb {
     }
 
     /// Cannot be undone: the value of `argument` is typed to confirm it. Shows before what it would change.
-    pub(crate) const fn is_final(
+    pub(crate) const fn irrevocable(
         mut self,
         rpcs: &'static [&'static str],
         field: &'static str,

@@ -7,7 +7,10 @@ use bytes::Bytes;
 use service::shell::Stop;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Bounds, Position, Shared, segment::Segment, segment::frame};
+use super::{
+    Bounds, HEADER, Position, Shared,
+    segment::{Segment, frame},
+};
 
 /// Most records in one sync.
 const BATCH: usize = 1024;
@@ -16,6 +19,7 @@ const BATCH_OCTETS: usize = 4 * 1024 * 1024;
 
 /// A record that is to be written, and who waits for it.
 pub(super) struct Append {
+    pub(super) name: Arc<str>,
     pub(super) record: Bytes,
     pub(super) answer: oneshot::Sender<Result<Position, Refusal>>,
 }
@@ -30,6 +34,14 @@ pub(super) fn start(
 ) -> io::Result<()> {
     let writer = Writer { shared, bounds };
     thread::Builder::new().name(name.to_owned()).spawn(move || writer.run(name, &stop, appends)).map(drop)
+}
+
+/// Records on their way to the disk, all of one segment.
+struct Piece {
+    /// Where they will stand.
+    at: Position,
+    octets: Vec<u8>,
+    placed: Vec<(Position, Arc<str>)>,
 }
 
 struct Writer {
@@ -65,42 +77,45 @@ impl Writer {
     /// Writes a batch, in as many pieces as segments and octets ask for, and syncs each.
     fn write(&self, batch: &[Append]) -> io::Result<Vec<Position>> {
         let mut positions = Vec::with_capacity(batch.len());
-        let mut octets = Vec::new();
-        let mut at = *self.shared.end.borrow();
+        let mut piece = Piece { at: *self.shared.end.borrow(), octets: Vec::new(), placed: Vec::new() };
         for append in batch {
-            let before = octets.len();
-            frame(&mut octets, &append.record);
-            let end = u64::from(at.offset) + octets.len() as u64;
-            let full = end > u64::from(self.bounds.segment_octets) && (at.offset > 0 || before > 0);
+            let (before, size) = (piece.octets.len(), HEADER + append.record.len());
+            let end = u64::from(piece.at.offset) + before as u64 + size as u64;
+            let full = end > u64::from(self.bounds.segment_octets) && (piece.at.offset > 0 || before > 0);
             if full || before > BATCH_OCTETS {
-                let rest = octets.split_off(before);
-                at = self.sync(at, &octets)?;
-                octets = rest;
+                piece = self.sync(piece)?;
             }
             if full {
-                at = self.rotate(at)?;
+                piece.at = self.rotate(piece.at)?;
             }
-            let ahead = octets.len() - frame_len(append);
-            positions.push(Position { segment: at.segment, offset: at.offset.saturating_add(small(ahead)) });
+            let offset = piece.at.offset.saturating_add(small(piece.octets.len()));
+            let position = Position { segment: piece.at.segment, offset };
+            frame(&mut piece.octets, &append.record);
+            piece.placed.push((position, Arc::clone(&append.name)));
+            positions.push(position);
         }
-        self.sync(at, &octets)?;
+        self.sync(piece)?;
         Ok(positions)
     }
 
-    /// Makes octets durable at a position, and shows them; answers the position after them.
-    fn sync(&self, at: Position, octets: &[u8]) -> io::Result<Position> {
+    /// Makes a piece durable, and only then shows it; answers the empty piece after it.
+    fn sync(&self, piece: Piece) -> io::Result<Piece> {
+        let Piece { at, octets, placed } = piece;
         let Some((file, _)) = self.shared.file(at.segment) else { return Err(io::ErrorKind::NotFound.into()) };
         let after = Position { segment: at.segment, offset: at.offset.saturating_add(small(octets.len())) };
         if !octets.is_empty() {
-            file.write_all_at(octets, u64::from(at.offset))?;
+            file.write_all_at(&octets, u64::from(at.offset))?;
             file.sync_data()?;
+            for (position, name) in placed {
+                self.shared.index.placed(position, &name);
+            }
             let mut kept = self.shared.kept.write().unwrap_or_else(PoisonError::into_inner);
             if let Some(last) = kept.back_mut() {
                 last.set_length(after.offset);
             }
         }
         self.shared.end.send_replace(after);
-        Ok(after)
+        Ok(Piece { at: after, octets: Vec::new(), placed: Vec::new() })
     }
 
     /// Begins the next segment, and lets go of what is beyond the bound.
@@ -116,14 +131,11 @@ impl Writer {
             }
         }
         for segment in old {
+            self.shared.index.forget_before(Position { segment: segment.number() + 1, offset: 0 });
             segment.delete(&self.shared.directory)?;
         }
         Ok(start)
     }
-}
-
-fn frame_len(append: &Append) -> usize {
-    super::HEADER + append.record.len()
 }
 
 fn small(octets: usize) -> u32 {

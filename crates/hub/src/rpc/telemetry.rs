@@ -6,7 +6,7 @@ use api::{
     Refusal,
     hub::v1::{self as wire, telemetry_service_server::TelemetryService},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
@@ -48,9 +48,11 @@ impl TelemetryService for TelemetryRpc {
     ) -> Result<Response<Self::WatchTelemetryStream>, Status> {
         let message = request.into_inner();
         let filter = Filter::read(message.filter)?;
-        let from = read_token(&message.page_token)?;
+        // From here on, not from when the task first runs.
+        let end = self.0.kept_telemetry().end();
+        let from = read_token(&message.page_token)?.unwrap_or_else(|| *end.borrow());
         let (answers, stream) = mpsc::channel(WAITING);
-        tokio::spawn(follow(Arc::clone(&self.0), filter, from, answers));
+        tokio::spawn(follow(Arc::clone(&self.0), filter, from, end, answers));
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
 }
@@ -59,11 +61,10 @@ impl TelemetryService for TelemetryRpc {
 async fn follow(
     registry: Arc<Registry>,
     filter: Filter,
-    from: Option<Position>,
+    mut from: Position,
+    mut end: watch::Receiver<Position>,
     answers: mpsc::Sender<Result<wire::WatchTelemetryResponse, Status>>,
 ) {
-    let mut end = registry.kept_telemetry().end();
-    let mut from = from.unwrap_or_else(|| *end.borrow());
     loop {
         // Seen before the page is read, so that what comes meanwhile wakes us.
         end.borrow_and_update();

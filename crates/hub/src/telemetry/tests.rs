@@ -91,7 +91,7 @@ async fn the_total_is_bounded_and_the_oldest_goes_first() {
     let page = kept.page(Position::START, &Filter::default(), 1000).unwrap();
     assert!((50..300).contains(&page.messages.len()), "{}", page.messages.len());
     assert_eq!(bodies(&page).last().unwrap(), "499");
-    let places = kept.state().devices.get("a").unwrap().places.len();
+    let places = kept.state.devices().get("a").unwrap().places.len();
     assert_eq!(places, page.messages.len());
 }
 

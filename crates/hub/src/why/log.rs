@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, VecDeque},
     io,
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use api::{
@@ -16,7 +16,7 @@ use pki::{Sha256, UnixTime};
 use prost::Message as _;
 use service::shell::Stop;
 
-use crate::ring::{Bounds, Position, Ring};
+use crate::ring::{Bounds, Index, Position, Ring};
 
 /// Judgements that are found again for one claimed id.
 const PER_ID: usize = 100;
@@ -29,16 +29,13 @@ const MOST_RECENT: usize = 8192;
 /// The log.
 pub(crate) struct JudgementLog {
     ring: Ring,
-    state: Mutex<State>,
+    places: Arc<Places>,
+    recent: Mutex<HashMap<Sha256, Recent>>,
 }
 
+/// Where the judgements over each claimed id are. A strange id costs memory as long as its judgement is in the log and no longer.
 #[derive(Default)]
-struct State {
-    places: HashMap<String, VecDeque<Position>>,
-    /// Places before this one are gone.
-    oldest: Option<Position>,
-    recent: HashMap<Sha256, Recent>,
-}
+struct Places(Mutex<HashMap<String, VecDeque<Position>>>);
 
 /// A refusal that was kept.
 struct Recent {
@@ -57,14 +54,17 @@ impl JudgementLog {
         stop: Stop,
         mut seen: impl FnMut(&Judgement),
     ) -> io::Result<Self> {
-        let mut state = State::default();
-        let ring = Ring::open(directory, "judgements", bounds, stop, |at, record| {
-            if let Ok(judgement) = Judgement::decode(record) {
+        let places = Arc::new(Places::default());
+        let index: Arc<dyn Index> = Arc::<Places>::clone(&places);
+        let ring = Ring::open(directory, "judgements", bounds, stop, index)?;
+        let mut at = Position::START;
+        while let Some((_, record, next)) = ring.next(at)? {
+            at = next;
+            if let Ok(judgement) = Judgement::decode(record.as_slice()) {
                 seen(&judgement);
-                state.place(&judgement.claimed, at);
             }
-        })?;
-        Ok(Self { ring, state: Mutex::new(state) })
+        }
+        Ok(Self { ring, places, recent: Mutex::default() })
     }
 
     /// Keeps a refusal; it is durable when this returns. The same refusal of the same chain within a minute is counted instead.
@@ -72,20 +72,18 @@ impl JudgementLog {
     /// # Errors
     /// `LOG_FAILED`, `SHUTTING_DOWN`.
     pub(crate) async fn refused(&self, mut judgement: Judgement, at: UnixTime) -> Result<(), Refusal> {
-        match self.state().repetition(&judgement, at) {
+        match self.repetition(&judgement, at) {
             None => return Ok(()),
             Some(repeated) => judgement.repeated_before = repeated,
         }
-        let place = self.ring.append(Bytes::from(judgement.encode_to_vec())).await?;
-        self.found_at(&judgement.claimed, place);
-        Ok(())
+        let record = Bytes::from(judgement.encode_to_vec());
+        self.ring.append(judgement.claimed.into(), record).await.map(drop)
     }
 
-    /// Keeps an admission or the end of a session, without waiting: nothing rests on it.
+    /// Keeps an admission or the end of a session; nothing rests on it.
     pub(crate) async fn told(&self, judgement: Judgement) {
-        if let Ok(place) = self.ring.append(Bytes::from(judgement.encode_to_vec())).await {
-            self.found_at(&judgement.claimed, place);
-        }
+        let record = Bytes::from(judgement.encode_to_vec());
+        let _ = self.ring.append(judgement.claimed.into(), record).await;
     }
 
     /// The latest judgements over a claimed id, newest first. Blocks on the disk.
@@ -94,12 +92,8 @@ impl JudgementLog {
     /// `LOG_FAILED` when the disk cannot be read.
     pub(crate) fn latest(&self, claimed: &str, most: usize) -> Result<Vec<Judgement>, Refusal> {
         let places: Vec<Position> = {
-            let state = self.state();
-            state
-                .places
-                .get(claimed)
-                .map(|places| places.iter().rev().take(most).copied().collect())
-                .unwrap_or_default()
+            let held = self.places.held();
+            held.get(claimed).map(|places| places.iter().rev().take(most).copied().collect()).unwrap_or_default()
         };
         let mut found = Vec::with_capacity(places.len());
         for place in places {
@@ -114,56 +108,55 @@ impl JudgementLog {
         Ok(found)
     }
 
-    fn found_at(&self, claimed: &str, place: Position) {
-        let oldest = self.ring.oldest();
-        let mut state = self.state();
-        state.place(claimed, place);
-        state.forget_before(oldest);
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How often this was refused since it was last kept; none when it is to be counted only.
+    fn repetition(&self, judgement: &Judgement, at: UnixTime) -> Option<u32> {
+        let what = what(judgement);
+        let within = |recent: &Recent| at.as_secs().saturating_sub(recent.at.as_secs()) < REPETITION_SECONDS;
+        let mut held = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(recent) = held.get_mut(&what)
+            && within(recent)
+        {
+            recent.repeated = recent.repeated.saturating_add(1);
+            return None;
+        }
+        if held.len() >= MOST_RECENT {
+            held.retain(|_, recent| within(recent));
+        }
+        if held.len() >= MOST_RECENT {
+            held.clear();
+        }
+        let before = held.insert(what, Recent { at, repeated: 0 });
+        Some(before.map_or(0, |before| before.repeated))
     }
 }
 
-impl State {
-    fn place(&mut self, claimed: &str, at: Position) {
-        let places = self.places.entry(claimed.to_owned()).or_default();
+impl Places {
+    fn held(&self) -> MutexGuard<'_, HashMap<String, VecDeque<Position>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Index for Places {
+    fn found(&self, at: Position, record: &[u8]) {
+        if let Ok(judgement) = Judgement::decode(record) {
+            self.placed(at, &judgement.claimed);
+        }
+    }
+
+    fn placed(&self, at: Position, claimed: &str) {
+        let mut held = self.held();
+        let places = held.entry(claimed.to_owned()).or_default();
         if places.len() >= PER_ID {
             places.pop_front();
         }
         places.push_back(at);
     }
 
-    /// A strange id costs memory as long as its judgement is in the log and no longer.
-    fn forget_before(&mut self, oldest: Position) {
-        if self.oldest == Some(oldest) {
-            return;
-        }
-        self.oldest = Some(oldest);
-        self.places.retain(|_, places| {
+    fn forget_before(&self, oldest: Position) {
+        self.held().retain(|_, places| {
             places.retain(|place| *place >= oldest);
             !places.is_empty()
         });
-    }
-
-    /// How often this was refused since it was last kept; none when it is to be counted only.
-    fn repetition(&mut self, judgement: &Judgement, at: UnixTime) -> Option<u32> {
-        let what = what(judgement);
-        if let Some(recent) = self.recent.get_mut(&what)
-            && at.as_secs().saturating_sub(recent.at.as_secs()) < REPETITION_SECONDS
-        {
-            recent.repeated = recent.repeated.saturating_add(1);
-            return None;
-        }
-        if self.recent.len() >= MOST_RECENT {
-            self.recent.retain(|_, recent| at.as_secs().saturating_sub(recent.at.as_secs()) < REPETITION_SECONDS);
-        }
-        if self.recent.len() >= MOST_RECENT {
-            self.recent.clear();
-        }
-        let before = self.recent.insert(what, Recent { at, repeated: 0 });
-        Some(before.map_or(0, |before| before.repeated))
     }
 }
 
@@ -241,7 +234,7 @@ mod tests {
         for n in 0..200 {
             log.refused(refusal(&format!("stranger-{n}"), "UNKNOWN_ISSUER"), at(0)).await.unwrap();
         }
-        let kept = log.state().places.len();
+        let kept = log.places.held().len();
         assert!((1..60).contains(&kept), "{kept}");
         assert!(log.latest("stranger-0", 1).unwrap().is_empty());
         assert_eq!(log.latest("stranger-199", 1).unwrap().len(), 1);

@@ -89,7 +89,8 @@ fn acceptance(lot: u32, units: u32) -> AcceptOrder {
 
 pub(super) fn act(authority: &Authority, manufacturer: &str, request: u64) -> Act {
     let mut octets = [0x5a; 16];
-    octets[..8].copy_from_slice(&request.to_be_bytes());
+    // A UUID keeps its version and variant in octets 6 and 8.
+    octets[9..].copy_from_slice(&request.to_be_bytes()[1..]);
     authority.act(caller(manufacturer), RequestId::from_octets(octets))
 }
 
