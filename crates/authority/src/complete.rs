@@ -105,11 +105,11 @@ fn void(authority: &Authority, intent: &Record, about: &Intent, lot: &str, why: 
             let movement = Occasion::undo(about);
             unit.moves =
                 movement.map(|movement| TallyMove { lot: records::keys::lot(lot), movement }).into_iter().collect();
-            unit.claims = intent.keys.iter().map(|key| Claim { key: *key, rule: Rule::Any }).collect();
         }
         // A handoff stays spent: the receiver has countersigned, and only the sender's operator can tell what was built.
         Intent::Handoff => {}
     }
+    unit.claims = intent.keys.iter().map(|key| Claim { key: *key, rule: Rule::Any }).collect();
     match records::commit_one(authority.store(), unit)? {
         Ok(_) | Err(store::Conflict::NotOpen { .. }) => Ok(()),
         Err(conflict) => Err(records::refuse_conflict(&conflict, lot)),

@@ -1,5 +1,5 @@
 //! The hub through its faces: gRPC for operators and lines, HTTPS for devices and for the REST face, over real TLS.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
 

@@ -53,7 +53,7 @@ impl Receiver {
                 return Ok(());
             }
             None => {
-                let papers = self.upstreams.offer(&from, &lot).await?;
+                let papers = Arc::new(self.upstreams.offer(&from, &lot).await?);
                 self.fetch_manifest(&act, &from, &lot, &papers).await?;
                 let this = Arc::clone(self);
                 let (act, lot) = (act.clone(), lot.clone());
@@ -67,20 +67,22 @@ impl Receiver {
         self.blocking(move || this.open(&act, at, &accepting, &answer)).await
     }
 
-    /// Keeps the manifest that the offer's facts name, before anything is made for the offer.
+    /// Checks the offer, and keeps the manifest that its terms ask for, before anything is made for it.
     async fn fetch_manifest(
         self: &Arc<Self>,
         act: &Act,
         from: &ManufacturerId,
         lot: &LotId,
-        papers: &upstream::Offer,
+        papers: &Arc<upstream::Offer>,
     ) -> Result<(), Refusal> {
-        let facts = wire::read_facts("facts", papers.facts.as_ref())?;
-        let Some(digest) = facts.manifest_digest else { return Ok(()) };
-        let this = Arc::clone(self);
-        if self.blocking(move || this.authority.manifest(&digest)).await?.is_some() {
-            return Ok(());
-        }
+        let (this, offer) = (Arc::clone(self), Arc::clone(papers));
+        let (sender, offered) = (from.clone(), lot.clone());
+        let missing = move || {
+            let (facts, _) = check::offer(&this, &sender, &offered, &offer)?;
+            let Some(digest) = facts.manifest_digest else { return Ok(None) };
+            Ok(this.authority.manifest(&digest)?.is_none().then_some(digest))
+        };
+        let Some(digest) = self.blocking(missing).await? else { return Ok(()) };
         let octets = self.upstreams.manifest(from, lot).await?;
         if Sha256::of(&octets) != digest {
             return Err(Refusal::new("OFFER_MISMATCH", format!("the sender of lot {lot} has another manifest"))

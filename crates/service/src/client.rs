@@ -1,6 +1,7 @@
 //! Channels to other services: our TLS, a known peer, a deadline on every call.
 
 mod peer_channel;
+mod unsent;
 
 use std::io;
 use std::sync::Arc;

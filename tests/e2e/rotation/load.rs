@@ -13,7 +13,8 @@ use api::provisioning::v1::{
     provision_stream_response::Result as Item, provisioning_service_client::ProvisioningServiceClient,
 };
 use service::{
-    SystemClock, client,
+    SystemClock,
+    client::{self, PeerChannel},
     config::{ConfigDirectory, FilePath, IdentitySection, Limits, Peer},
     identity::Role,
     net::{Network, TcpNetwork},
@@ -24,7 +25,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Streaming, transport::Channel};
+use tonic::Streaming;
 
 use crate::{
     devices::Device,
@@ -66,11 +67,11 @@ impl Station {
     }
 
     /// Over a connection of its own.
-    fn line(&self) -> ProvisioningServiceClient<Channel> {
+    fn line(&self) -> ProvisioningServiceClient<PeerChannel> {
         let expected = ExpectedPeer { manufacturer: TECHNICIAN.parse().unwrap(), role: Role::Provisioner };
         let limits = Limits::default();
         let channel = client::connect(&self.network, &self.address, expected, &self.credentials, &limits).unwrap();
-        ProvisioningServiceClient::new(channel)
+        ProvisioningServiceClient::new(channel.into())
     }
 }
 
@@ -153,7 +154,7 @@ async fn calls(
 }
 
 /// Half of the calls end at the provisioner, half go on to its signer.
-async fn call(mut line: ProvisioningServiceClient<Channel>, number: u32) -> Result<(), tonic::Status> {
+async fn call(mut line: ProvisioningServiceClient<PeerChannel>, number: u32) -> Result<(), tonic::Status> {
     if number % 4 < 2 {
         line.get_unit(GetUnitRequest { device_id: UNIT.to_owned() }).await.map(drop)
     } else {

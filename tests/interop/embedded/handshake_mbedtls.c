@@ -2,8 +2,9 @@
  *
  *   handshake_mbedtls ROOT.pem CHAIN.pem KEY.pem SERVER.pem SERVER-KEY.pem
  *
- * CHAIN.pem is what the device would send: the leaf first, then every intermediate, no root. The server's own certificate is any; the
- * device does not judge it. The two sides talk through buffers in this process. Prints one line: "accepted: N intermediates" (exit 0), "cannot load: ..." or "refused: ..." (exit 1). */
+ * CHAIN.pem is what the device would send: the leaf first, then every intermediate, no root. The server's own certificate is any;
+ * the device does not judge it. The two sides talk through buffers in this process. Prints one line:
+ * "accepted: N intermediates" (exit 0), "cannot load: ..." or "refused: ..." (exit 1). */
 #include <stdio.h>
 #include <string.h>
 

@@ -11,7 +11,7 @@ use records::{Act, Once, commit_once, keys, named, read, refuse_conflict, refuse
 use store::{Claim, Position, Rule, TallyMove, Unit};
 
 use super::{
-    Certified, Rework, Standing, in_progress,
+    Certified, Standing, in_progress,
     on_record::{self, history},
 };
 use crate::authority::Authority;
@@ -121,7 +121,7 @@ impl Authority {
             };
             return Ok(generation.saturating_add(1));
         }
-        let (at, certified, state, rework) = on_record::device(self.store(), device_id)?;
+        let (at, certified, state, _) = on_record::device(self.store(), device_id)?;
         let (_, signed_at) = signed(&certified, device_id)?;
         state.after(DeviceEvent::Rework).map_err(named(mfg::TransitionRefusal::reason))?;
         let generation = certified.intent.generation;
@@ -131,9 +131,7 @@ impl Authority {
             let message = format!("device {device_id} had {cap} of {cap} reworks that the terms allow");
             return Err(Refusal::new("REWORK_CAP_SPENT", message).with("cap", cap));
         }
-        if rework == Rework::Allowed {
-            return Ok(generation.saturating_add(1));
-        }
+        // Also when it is allowed already: a request that is answered is on record, so that its repetition gets the same answer.
         let mut unit = act.unit(Fact::ReworkAllowed(ReworkAllowed {
             device_id: device_id.to_string(),
             before_at: at.as_u64(),
@@ -165,9 +163,8 @@ impl Authority {
         let (at, certified, state, _) = on_record::device(self.store(), device_id)?;
         let lot = &certified.intent.lot;
         let (_, signed_at) = signed(&certified, device_id)?;
-        if state.after(DeviceEvent::Scrap).map_err(named(mfg::TransitionRefusal::reason))? == state {
-            return self.tally(lot);
-        }
+        state.after(DeviceEvent::Scrap).map_err(named(mfg::TransitionRefusal::reason))?;
+        // Recorded also when it is scrapped already: else a repetition would scrap it again after it came back.
         let mut unit = act.unit(Fact::DeviceScrapped(DeviceScrapped {
             device_id: device_id.to_string(),
             before_at: at.as_u64(),
@@ -176,11 +173,11 @@ impl Authority {
         }));
         unit.claims = vec![Claim { key: keys::device(device_id.as_str()), rule: Rule::At(at) }];
         let movement = match state {
-            DeviceState::Issued => Movement::ScrapProvisioned,
-            DeviceState::Written | DeviceState::Registered => Movement::ScrapWritten,
-            DeviceState::Superseded | DeviceState::Scrapped => return self.tally(lot),
+            DeviceState::Issued => Some(Movement::ScrapProvisioned),
+            DeviceState::Written | DeviceState::Registered => Some(Movement::ScrapWritten),
+            DeviceState::Superseded | DeviceState::Scrapped => None,
         };
-        unit.moves = vec![TallyMove { lot: keys::lot(lot), movement }];
+        unit.moves = movement.map(|movement| TallyMove { lot: keys::lot(lot), movement }).into_iter().collect();
         self.commit_step(act, unit, lot)?;
         self.tally(lot)
     }

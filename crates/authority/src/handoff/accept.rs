@@ -14,7 +14,7 @@ use records::{Act, Once, commit_once, keys, named, refuse_conflict, reused, wire
 use store::{Claim, Conflict, Rule, TallyMove};
 
 use super::{
-    offer::{already_accepted, withdrawn},
+    offer::{already_accepted, voided, withdrawn},
     state::{Current, Stage},
 };
 use crate::{
@@ -61,6 +61,7 @@ impl Authority {
         match &current.stage {
             Stage::Offered => {}
             Stage::Withdrawn { .. } => return Err(withdrawn(lot)),
+            Stage::Voided { .. } => return Err(voided(lot)),
             Stage::Accepted { intent, .. } => {
                 return self.same_acceptance(act, lot, &key_digest, &intent.key_digest, &source);
             }
@@ -118,6 +119,7 @@ impl Authority {
                         self.same_acceptance(act, lot, &key_digest, &intent.key_digest, &source)
                     }
                     (Stage::Withdrawn { .. }, _) => Err(withdrawn(lot)),
+                    (Stage::Voided { .. }, _) => Err(voided(lot)),
                     // What is registered about the receiver changed this very moment.
                     (Stage::Offered, Once::Refused(conflict)) => Err(refuse_conflict(&conflict, lot)),
                     (Stage::Offered, Once::Before(_) | Once::Committed(_)) => Err(reused(act, "content")),

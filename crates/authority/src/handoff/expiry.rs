@@ -80,7 +80,7 @@ impl Authority {
                 let current = Current::of(self.store(), lot)?;
                 match current.stage {
                     Stage::Offered => self.expiries.add(current.offered.expires_at, lot),
-                    Stage::Withdrawn { .. } | Stage::Accepted { .. } => {}
+                    Stage::Withdrawn { .. } | Stage::Voided { .. } | Stage::Accepted { .. } => {}
                 }
             }
         }

@@ -136,7 +136,7 @@ impl Authority {
         let current = Current::of(self.store(), lot.as_str())?;
         let unit = match &current.stage {
             Stage::Offered => self.withdrawal(act, &current, lot.as_str(), false)?,
-            Stage::Accepted { .. } => return Err(already_accepted(lot.as_str())),
+            Stage::Accepted { .. } | Stage::Voided { .. } => return Err(already_accepted(lot.as_str())),
             // Perhaps by this very request: the repetition is recognised by its id.
             Stage::Withdrawn { .. } => {
                 return match act.request.map(|r| records::replayed(self.store(), &act.caller, r)).transpose()?.flatten()
@@ -154,7 +154,7 @@ impl Authority {
                 let current = Current::of(self.store(), lot.as_str())?;
                 match current.stage {
                     Stage::Withdrawn { .. } if current.at == record.position => current.to_wire(self.now()),
-                    Stage::Offered | Stage::Withdrawn { .. } | Stage::Accepted { .. } => {
+                    Stage::Offered | Stage::Withdrawn { .. } | Stage::Voided { .. } | Stage::Accepted { .. } => {
                         Err(reused(act, "kind of request"))
                     }
                 }
@@ -201,6 +201,12 @@ fn expiry(now: UnixTime, ttl_seconds: u32) -> Result<i64, Refusal> {
 
 pub(crate) fn already_accepted(lot: &str) -> Refusal {
     Refusal::new("HANDOFF_ALREADY_ACCEPTED", format!("the handoff of lot {lot} is accepted")).with("lot", lot)
+}
+
+/// The sender can no longer sign what was accepted.
+pub(crate) fn voided(lot: &str) -> Refusal {
+    Refusal::new("HANDOFF_VOIDED", format!("the handoff of lot {lot} was accepted and can never be signed"))
+        .with("lot", lot)
 }
 
 pub(crate) fn withdrawn(lot: &str) -> Refusal {

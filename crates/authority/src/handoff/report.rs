@@ -219,6 +219,8 @@ fn signed_certificate(current: &Current) -> Result<Bytes, Refusal> {
         Stage::Accepted { intent, signature: Some(signature), .. } => issuance::assemble(&intent.tbs, signature)
             .map(Bytes::from)
             .map_err(|e| Refusal::from_error("JOURNAL_DAMAGED", &e)),
-        Stage::Accepted { signature: None, .. } | Stage::Offered | Stage::Withdrawn { .. } => Err(not_signed()),
+        Stage::Accepted { signature: None, .. } | Stage::Voided { .. } | Stage::Offered | Stage::Withdrawn { .. } => {
+            Err(not_signed())
+        }
     }
 }

@@ -66,7 +66,7 @@ impl Authority {
         }
         match handoff.stage {
             Stage::Offered => offered.open.push(lot.to_owned()),
-            Stage::Withdrawn { .. } => {}
+            Stage::Withdrawn { .. } | Stage::Voided { .. } => {}
             Stage::Accepted { .. } => {
                 offered.unlimited_handed_over |= handoff.facts()?.consignment.quantity.units().is_none();
             }

@@ -30,6 +30,8 @@ pub(crate) struct Current {
 pub(crate) enum Stage {
     Offered,
     Withdrawn { expired: bool },
+    /// Accepted, and never to be signed: the units stay handed over, and nobody has them.
+    Voided { intent: Box<HandoffIntent> },
     Accepted { intent_at: Position, intent: Box<HandoffIntent>, signature: Option<Bytes> },
 }
 
@@ -87,6 +89,10 @@ impl Current {
                 };
                 (Self::offer_of(&stage), stage)
             }
+            Fact::IntentVoided(voided) => {
+                let Fact::HandoffIntent(intent) = read_at(store, voided.intent_at)?.2 else { return Err(damaged()) };
+                (intent.offered_at, Stage::Voided { intent: Box::new(intent) })
+            }
             _ => return Err(damaged()),
         };
         let (at, entry, fact) = read_at(store, offered_at)?;
@@ -96,7 +102,7 @@ impl Current {
 
     fn offer_of(stage: &Stage) -> u64 {
         match stage {
-            Stage::Accepted { intent, .. } => intent.offered_at,
+            Stage::Accepted { intent, .. } | Stage::Voided { intent } => intent.offered_at,
             Stage::Offered | Stage::Withdrawn { .. } => 0,
         }
     }
@@ -131,6 +137,7 @@ impl Current {
             Stage::Withdrawn { expired: true } => (custody::HandoffState::Expired, None),
             Stage::Withdrawn { expired: false } => (custody::HandoffState::Cancelled, None),
             Stage::Accepted { signature: None, .. } => (custody::HandoffState::Accepted, None),
+            Stage::Voided { .. } => (custody::HandoffState::Voided, None),
             Stage::Accepted { signature: Some(signature), intent, .. } => {
                 let certificate = issuance::assemble(&intent.tbs, signature)
                     .map_err(|e| Refusal::from_error("JOURNAL_DAMAGED", &e))?;

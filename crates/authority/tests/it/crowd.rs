@@ -207,7 +207,7 @@ fn five_thousand_replacements_and_reworks_spend_nothing_and_keep_their_caps() {
         let request = 10_000 + u64::from(n) * 4;
         let again = |occasion, key| Ask::Issue { request: request + 1, device, key, occasion };
         let key = 2 + n / DEVICES;
-        if device % 2 == 0 {
+        if device.is_multiple_of(2) {
             return vec![again(Occasion::Replacement, key)];
         }
         let newest = shop.authority().device(&crate::shop::device_id(device)).unwrap().certificate;

@@ -57,7 +57,7 @@ pub(super) const PROGRAM: &[Verb] = &[
 ];
 
 const MANUFACTURER_ID: Argument = required("MANUFACTURER", Text, "manufacturer", "Manufacturer id");
-const GET_MANUFACTURER: &[&str] = &["countersign.manufacturer.v1.ManufacturerService/GetManufacturer"];
+const GET_MANUFACTURER: &str = "countersign.manufacturer.v1.ManufacturerService/GetManufacturer";
 
 pub(super) const MANUFACTURER: &[Verb] = &[
     changes(
@@ -103,7 +103,7 @@ pub(super) const MANUFACTURER: &[Verb] = &[
             optional("lost", Text, "lost_because", "The key in use is lost: how, in your words"),
         ],
     )
-    .irrevocable(GET_MANUFACTURER, "manufacturer", "MANUFACTURER")
+    .irrevocable(&[(GET_MANUFACTURER, "manufacturer")], "MANUFACTURER")
     .own(&[], rotation::rotate),
     changes(
         "set-identity",
@@ -117,7 +117,7 @@ pub(super) const MANUFACTURER: &[Verb] = &[
             repeated("role", Choice(ROLES), "service_identity.roles", "A role in its SPIFFE ids"),
         ],
     )
-    .look(GET_MANUFACTURER, "manufacturer", "MANUFACTURER"),
+    .look(&[(GET_MANUFACTURER, "manufacturer")], "MANUFACTURER"),
     changes(
         "suspend",
         "Suspends an organisation: no new offer to it and no acceptance by it.",
@@ -125,7 +125,7 @@ pub(super) const MANUFACTURER: &[Verb] = &[
         &["countersign.manufacturer.v1.ManufacturerService/SuspendManufacturer"],
         &[MANUFACTURER_ID, required("why", Text, "why", "Why, in your words")],
     )
-    .look(GET_MANUFACTURER, "manufacturer", "MANUFACTURER"),
+    .look(&[(GET_MANUFACTURER, "manufacturer")], "MANUFACTURER"),
     changes(
         "reinstate",
         "Ends an organisation's suspension.",
@@ -133,12 +133,12 @@ pub(super) const MANUFACTURER: &[Verb] = &[
         &["countersign.manufacturer.v1.ManufacturerService/ReinstateManufacturer"],
         &[MANUFACTURER_ID],
     )
-    .look(GET_MANUFACTURER, "manufacturer", "MANUFACTURER"),
+    .look(&[(GET_MANUFACTURER, "manufacturer")], "MANUFACTURER"),
     reads(
         "show",
         "Shows one organisation.",
         "countersign manufacturer show factory-y",
-        GET_MANUFACTURER,
+        &[GET_MANUFACTURER],
         &[MANUFACTURER_ID],
     ),
     reads(
@@ -151,7 +151,7 @@ pub(super) const MANUFACTURER: &[Verb] = &[
     .rows("manufacturers", &[("MANUFACTURER", "manufacturer"), ("NAME", "display_name"), ("STATE", "state")]),
 ];
 
-const GET_ORDER: &[&str] = &["countersign.order.v1.OrderService/GetOrder"];
+const GET_ORDER: &str = "countersign.order.v1.OrderService/GetOrder";
 const ORDER_ID: Argument = required("ORDER", Text, "order", "Production order id");
 
 /// What an order is, as `create` and `amend` take it.
@@ -215,7 +215,7 @@ pub(super) const ORDER: &[Verb] = &[
         ],
     )
     .and(DRAFT)
-    .look(GET_ORDER, "order", "ORDER"),
+    .look(&[(GET_ORDER, "order")], "ORDER"),
     changes(
         "approve",
         "Signs the exact terms of an order with your approval key.",
@@ -234,8 +234,8 @@ pub(super) const ORDER: &[Verb] = &[
             ),
         ],
     )
-    .look(GET_ORDER, "order", "ORDER")
-    .own(GET_ORDER, approve::approve),
+    .look(&[(GET_ORDER, "order")], "ORDER")
+    .own(&[GET_ORDER], approve::approve),
     changes(
         "cancel",
         "Cancels what is not handed off of an order.",
@@ -243,12 +243,12 @@ pub(super) const ORDER: &[Verb] = &[
         &["countersign.order.v1.OrderService/CancelOrder"],
         &[ORDER_ID],
     )
-    .irrevocable(GET_ORDER, "order", "ORDER"),
+    .irrevocable(&[(GET_ORDER, "order")], "ORDER"),
     reads(
         "show",
         "Shows one order with its exact terms.",
         "countersign order show po-7",
-        GET_ORDER,
+        &[GET_ORDER],
         &[ORDER_ID, optional("version", Number, "version", "One version of it; without it the newest")],
     ),
     reads("list", "Lists orders.", "countersign order list", &["countersign.order.v1.OrderService/ListOrders"], &[])

@@ -55,10 +55,8 @@ pub(crate) enum Effect {
 
 /// How to see, before it happens, what a verb would change.
 pub(crate) struct Look {
-    /// The RPCs that read it, for each of the verb's.
-    pub(crate) rpcs: &'static [&'static str],
-    /// The field that names it in their requests.
-    pub(crate) field: &'static str,
+    /// The RPCs that read it, each with the field of its request that names it; the session's service serves one of them.
+    pub(crate) rpcs: &'static [(&'static str, &'static str)],
     /// The argument that says which.
     pub(crate) argument: &'static str,
 }
@@ -247,24 +245,18 @@ impl Verb {
     }
 
     /// Shows before what it would change.
-    pub(crate) const fn look(
-        mut self,
-        rpcs: &'static [&'static str],
-        field: &'static str,
-        argument: &'static str,
-    ) -> Self {
-        self.effect = Effect::Changes { look: Some(Look { rpcs, field, argument }) };
+    pub(crate) const fn look(mut self, rpcs: &'static [(&'static str, &'static str)], argument: &'static str) -> Self {
+        self.effect = Effect::Changes { look: Some(Look { rpcs, argument }) };
         self
     }
 
     /// Cannot be undone: the value of `argument` is typed to confirm it. Shows before what it would change.
     pub(crate) const fn irrevocable(
         mut self,
-        rpcs: &'static [&'static str],
-        field: &'static str,
+        rpcs: &'static [(&'static str, &'static str)],
         argument: &'static str,
     ) -> Self {
-        self.effect = Effect::Final { named: argument, look: Some(Look { rpcs, field, argument }) };
+        self.effect = Effect::Final { named: argument, look: Some(Look { rpcs, argument }) };
         self
     }
 

@@ -132,6 +132,7 @@ fn still_open(lot: &LotId, state: HandoffState) -> Result<(), Refusal> {
         HandoffState::Accepted | HandoffState::Signed => {
             refusal("HANDOFF_ALREADY_ACCEPTED", "is accepted, with a key that is not on record here")
         }
+        HandoffState::Voided => refusal("HANDOFF_VOIDED", "was accepted and can never be signed"),
         HandoffState::Unspecified => refusal("OFFER_MISMATCH", "is in no state that is known here"),
     }
 }

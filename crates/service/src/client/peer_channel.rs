@@ -1,4 +1,4 @@
-//! A channel that carries the caller's trace on, and knows whether the peer was reached.
+//! A channel that carries the caller's trace on, makes calls again that were never sent, and knows whether the peer was reached.
 
 use std::task::{Context, Poll};
 
@@ -7,13 +7,14 @@ use tonic::body::Body;
 use tonic::transport::{Channel, Error};
 use tower::Service;
 
+use super::unsent;
 use crate::metrics::{Counter, Family, Gauge, Metrics};
 use crate::net::BoxFuture;
 use crate::refusal::reason_of;
 use crate::tls::ExpectedPeer;
 use crate::trace;
 
-/// What the generated clients call through. Clones share one connection.
+/// What the generated clients call through. Clones share one connection; a connection that ends takes no call with it that was not sent.
 #[derive(Debug, Clone)]
 pub struct PeerChannel {
     channel: Channel,
@@ -80,9 +81,11 @@ impl Service<Request<Body>> for PeerChannel {
         {
             request.headers_mut().insert(trace::TRACEPARENT, value);
         }
-        let (answer, reach) = (self.channel.call(request), self.reach.clone());
+        // The clone that was polled ready is the one to call (tower::Service, "be careful when cloning").
+        let next = self.channel.clone();
+        let (ready, reach) = (std::mem::replace(&mut self.channel, next), self.reach.clone());
         Box::pin(async move {
-            let answer = answer.await;
+            let answer = unsent::call(ready, request).await;
             reach.note(answer.is_ok());
             span.end(match &answer {
                 Ok(response) => reason_of(response),

@@ -24,6 +24,34 @@ fn a_scrap_that_is_repeated_after_the_unit_came_back_scraps_nothing() {
 }
 
 #[test]
+fn a_second_request_to_scrap_is_done_once_and_for_all_too() {
+    for kind in BOTH {
+        let steps = [
+            Op::First { device: 0, key: 0 },
+            Op::ScrapDevice { device: 0 },
+            Op::ScrapDevice { device: 0 },
+            Op::ReinstateDevice { device: 0 },
+            Op::Repeat { which: 2 },
+        ];
+        run(kind, &steps.map(|op| (op, Trouble::None)));
+    }
+}
+
+#[test]
+fn a_second_permission_to_rework_is_answered_the_same_after_the_device_was_scrapped() {
+    for kind in BOTH {
+        let steps = [
+            Op::First { device: 0, key: 0 },
+            Op::Confirm { device: 0 },
+            Op::AllowRework { device: 0 },
+            Op::AllowRework { device: 0 },
+            Op::ScrapDevice { device: 0 },
+        ];
+        run(kind, &steps.map(|op| (op, Trouble::None)));
+    }
+}
+
+#[test]
 fn a_replacement_that_a_lost_key_voided_is_made_by_its_repetition() {
     for kind in BOTH {
         let lost = Trouble::StoreAndKey { step: Step::BeforeAppend, after: 1 };

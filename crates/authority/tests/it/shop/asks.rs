@@ -110,7 +110,16 @@ impl Shop {
                 let chain = std::iter::once(issued.certificate).chain(issued.issuer_chain);
                 Ok(Told::Certificates(chain.collect()))
             }
-            other => ask_authority(self.authority(), other),
+            Ask::Confirm { .. }
+            | Ask::AllowRework { .. }
+            | Ask::ScrapDevice { .. }
+            | Ask::ReinstateDevice { .. }
+            | Ask::ScrapBlanks { .. }
+            | Ask::ReinstateBlanks { .. }
+            | Ask::Offer { .. }
+            | Ask::Cancel { .. }
+            | Ask::Accept { .. }
+            | Ask::Close { .. } => ask_authority(self.authority(), ask),
         }
     }
 }

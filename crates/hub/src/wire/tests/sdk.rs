@@ -119,8 +119,9 @@ async fn the_python_sdk_over_mqtt() {
     let mqtt = Some("127.0.0.1:8883".to_owned());
     let world = World::at(DeviceLimits::default(), &Addresses { mqtt, ..Addresses::default() }).await;
     let files = Files::of(&world, &world.device(DEVICE));
-    refused(&world, files.command("python3", "device.py", "another"), "CredentialError").await;
-    everything(&world, files.command("python3", "device.py", DEVICE)).await;
+    let python = std::env::var("HUB_SDK_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    refused(&world, files.command(&python, "device.py", "another"), "CredentialError").await;
+    everything(&world, files.command(&python, "device.py", DEVICE)).await;
 }
 
 async fn node(protocol: &str) {

@@ -1,0 +1,129 @@
+//! Calls that were never sent are made again.
+//!
+//! A server that lets a connection grow no older says GOAWAY (RFC 9113, section 6.8). A call that the client had accepted and not sent
+//! by then is cancelled by the transport, and nobody but its caller could make it again.
+
+use std::error::Error as _;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use http::{HeaderMap, Method, Request, Response, Uri};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::Bytes;
+use tonic::transport::{Channel, Error};
+use tower::{Service as _, ServiceExt as _};
+
+/// Most times that one call is tried: each time its connection must have ended just then.
+const MOST_TRIES: usize = 3;
+
+/// What a request is but for its body.
+pub(super) struct Head {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    extensions: http::Extensions,
+}
+
+/// Makes the call; again when nothing of it was sent. `channel` was polled ready.
+pub(super) async fn call(mut channel: Channel, request: Request<Body>) -> Result<Response<Body>, Error> {
+    let (head, body) = head(request);
+    let kept = Kept(Arc::new(Mutex::new(Some(body))));
+    for _ in 1..MOST_TRIES {
+        match channel.call(head.with(Body::new(kept.clone_lent()))).await {
+            Err(error) if is_cancelled(&error) && kept.is_whole() => {
+                tracing::debug!("a connection ended before a call was sent, making it again");
+                channel.ready().await?;
+            }
+            outcome => return outcome,
+        }
+    }
+    channel.call(head.with(Body::new(kept.clone_lent()))).await
+}
+
+fn head(request: Request<Body>) -> (Head, Body) {
+    let (parts, body) = request.into_parts();
+    let http::request::Parts { method, uri, headers, extensions, .. } = parts;
+    (Head { method, uri, headers, extensions }, body)
+}
+
+impl Head {
+    fn with(&self, body: Body) -> Request<Body> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.version_mut() = http::Version::HTTP_2;
+        *request.headers_mut() = self.headers.clone();
+        *request.extensions_mut() = self.extensions.clone();
+        request
+    }
+}
+
+/// Whether the transport gave the request up by itself.
+fn is_cancelled(error: &Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// A body of which nothing was taken yet, or nothing is left here.
+struct Kept(Arc<Mutex<Option<Body>>>);
+
+impl Kept {
+    fn clone_lent(&self) -> Lent {
+        Lent { kept: Arc::clone(&self.0), taken: None }
+    }
+
+    /// Nothing was sent: the transport asks for the body as soon as the headers went out.
+    fn is_whole(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+}
+
+/// Takes the body when it is first asked for some of it.
+struct Lent {
+    kept: Arc<Mutex<Option<Body>>>,
+    taken: Option<Body>,
+}
+
+impl HttpBody for Lent {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        if this.taken.is_none() {
+            this.taken = this.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
+        match &mut this.taken {
+            Some(body) => Pin::new(body).poll_frame(context),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.taken {
+            Some(body) => body.is_end_stream(),
+            None => {
+                self.kept.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_none_or(HttpBody::is_end_stream)
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.taken {
+            Some(body) => body.size_hint(),
+            None => {
+                let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+                kept.as_ref().map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
+            }
+        }
+    }
+}
