@@ -15,7 +15,9 @@ pub(crate) struct Failure {
 impl Failure {
     /// Refused, or not so: exit 1.
     pub(crate) fn refused(refusal: &Refusal) -> Self {
-        Self { code: 1, reason: refusal.reason(), message: refusal.message().to_owned() }
+        let later = refusal.retry_delay().map(|delay| format!("; it may work in {} s", delay.as_secs().max(1)));
+        let message = format!("{}{}", refusal.message(), later.unwrap_or_default());
+        Self { code: 1, reason: refusal.reason(), message }
     }
 
     /// Content that is not what it should be: exit 1.

@@ -11,6 +11,7 @@ mod care;
 mod files_out;
 mod handoff;
 mod line;
+mod manifest;
 mod manufacturer_side;
 mod octets;
 mod parser;

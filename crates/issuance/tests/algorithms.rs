@@ -141,7 +141,7 @@ fn an_rsa_key_of_the_form_that_cve_2017_15361_breaks_is_weak() {
     assert_ne!(policy.check(&rsa_key(&modulus, &[1, 0, 1])), Err(refusal));
 }
 
-/// A request as OpenSSL makes it, with a fresh key; `None` for the arguments of `req` that are not asked for.
+/// A request as OpenSSL makes it, with a fresh key.
 fn openssl_csr(folder: &Path, genpkey: &[&str], req: &[&str]) -> Vec<u8> {
     let (key, csr) = (folder.join("key.pem"), folder.join("csr.der"));
     let run = |command: &mut Command| {
@@ -169,7 +169,9 @@ fn openssl_csr(folder: &Path, genpkey: &[&str], req: &[&str]) -> Vec<u8> {
 }
 
 /// What OpenSSL is asked to make (algorithm, then options of the key), how the request is signed, and what the gate says.
-const FROM_OPENSSL: &[(&[&str], &[&str], Result<(), &str>)] = &[
+type FromOpenssl = (&'static [&'static str], &'static [&'static str], Result<(), &'static str>);
+
+const FROM_OPENSSL: &[FromOpenssl] = &[
     (&["EC", "ec_paramgen_curve:P-256"], &[], Ok(())),
     (&["EC", "ec_paramgen_curve:P-384"], &["-sha384"], Ok(())),
     (&["ED25519"], &[], Ok(())),

@@ -1,7 +1,7 @@
 //! What the brand's operators do: programs, manufacturers, orders.
 
 use super::{
-    approve, rotation,
+    approve, manifest, rotation,
     table::{
         Argument,
         Form::{Choice, Digest, Flag, Number, Path, PublicKeyFile, Quantity, Route, Text, TextFile, Time},
@@ -236,6 +236,14 @@ pub(super) const ORDER: &[Verb] = &[
     )
     .look(&[(GET_ORDER, "order")], "ORDER")
     .own(&[GET_ORDER], approve::approve),
+    changes(
+        "put-manifest",
+        "Keeps a list of device ids, for orders that permit no others.",
+        "countersign order put-manifest ids.txt",
+        &["countersign.manifest.v1.ManifestService/PutManifest"],
+        &[required("FILE", Path, "", "A device id a line, in any order")],
+    )
+    .own(&[], manifest::put),
     changes(
         "cancel",
         "Cancels what is not handed off of an order.",

@@ -76,8 +76,8 @@ fn look(session: &Session, given: &Given<'_>) -> Result<Option<DynamicMessage>, 
     let (Effect::Changes { look: Some(look) } | Effect::Final { look: Some(look), .. }) = &given.verb.effect else {
         return Ok(None);
     };
-    let Look { rpcs, field, argument } = look;
-    let Some(rpc) = session.served(rpcs) else { return Ok(None) };
+    let Look { rpcs, argument } = look;
+    let Some((rpc, field)) = session.served(rpcs) else { return Ok(None) };
     let method = session::method(rpc)?;
     let mut request = DynamicMessage::new(method.input());
     request.set_field_by_name(field, Field::String(given.required(argument)?.to_owned()));

@@ -13,6 +13,11 @@ const DEVICE_ID: Argument = required("DEVICE", Text, "device_id", "Device id");
 const SHOW: &[&str] =
     &["countersign.issuance.v1.IssuanceService/GetDevice", "countersign.provisioning.v1.ProvisioningService/GetUnit"];
 
+const LOOK: &[(&str, &str)] = &[
+    ("countersign.issuance.v1.IssuanceService/GetDevice", "device_id"),
+    ("countersign.provisioning.v1.ProvisioningService/GetUnit", "device_id"),
+];
+
 pub(super) const DEVICE: &[Verb] = &[
     reads(
         "preflight",
@@ -115,7 +120,7 @@ pub(super) const DEVICE: &[Verb] = &[
         &["countersign.issuance.v1.IssuanceService/AllowRework"],
         &[DEVICE_ID],
     )
-    .look(SHOW, "device_id", "DEVICE"),
+    .look(LOOK, "DEVICE"),
     changes(
         "scrap",
         "Scraps a unit that has a certificate. Only the sender's operator can let it come back.",
@@ -126,5 +131,5 @@ pub(super) const DEVICE: &[Verb] = &[
         ],
         &[DEVICE_ID, required("why", Text, "why", "Why, in your words")],
     )
-    .irrevocable(SHOW, "device_id", "DEVICE"),
+    .irrevocable(LOOK, "DEVICE"),
 ];

@@ -1,7 +1,7 @@
 //! What a manufacturer's operators do: handoffs, lots.
 
 use super::{
-    handoff,
+    handoff, manifest,
     table::{
         Argument,
         Form::{Number, Path, Quantity, Seconds, Text},
@@ -9,8 +9,8 @@ use super::{
     },
 };
 
-const GET_HANDOFF: &[&str] = &["countersign.handoff.v1.HandoffService/GetHandoff"];
-const GET_LOT: &[&str] = &["countersign.lot.v1.LotService/GetLot"];
+const GET_HANDOFF: &str = "countersign.handoff.v1.HandoffService/GetHandoff";
+const GET_LOT: &str = "countersign.lot.v1.LotService/GetLot";
 const LOT_ID: Argument = required("LOT", Text, "lot", "Lot id");
 const OUT: Argument = required("out", Path, "", "The handoff file to write; it must not be there");
 const FILE: Argument = required("FILE", Path, "", "The handoff file");
@@ -34,7 +34,8 @@ pub(super) const HANDOFF: &[Verb] = &[
                 "7d",
             ),
         ],
-    ),
+    )
+    .look(&[("countersign.order.v1.OrderService/GetOrder", "order"), (GET_LOT, "lot")], "source"),
     changes(
         "cancel",
         "Takes an offer back before it is accepted.",
@@ -42,8 +43,8 @@ pub(super) const HANDOFF: &[Verb] = &[
         &["countersign.handoff.v1.HandoffService/CancelHandoff"],
         &[LOT_ID],
     )
-    .look(GET_HANDOFF, "lot", "LOT"),
-    reads("show", "Shows one handoff.", "countersign handoff show b0032", GET_HANDOFF, &[LOT_ID]),
+    .look(&[(GET_HANDOFF, "lot")], "LOT"),
+    reads("show", "Shows one handoff.", "countersign handoff show b0032", &[GET_HANDOFF], &[LOT_ID]),
     reads(
         "list",
         "Lists handoffs.",
@@ -70,6 +71,14 @@ pub(super) const HANDOFF: &[Verb] = &[
         &[LOT_ID, OUT],
     )
     .own(&[], handoff::export),
+    reads(
+        "manifest",
+        "Writes the manifest of a lot's order to a file, for a receiver without a wire.",
+        "countersign handoff manifest b0032 --out b0032.manifest",
+        &["countersign.manifest.v1.ManifestService/GetManifest"],
+        &[LOT_ID, required("out", Path, "", "The file to write; it must not be there")],
+    )
+    .own(&[], manifest::get),
     changes(
         "import",
         "Hands in what a receiver without a wire sent: its acceptance, which is answered by a file; or a tally report.",
@@ -85,7 +94,7 @@ pub(super) const HANDOFF: &[Verb] = &[
         &["countersign.handoff.v1.HandoffService/ApproveReinstatement"],
         &[LOT_ID, required("units", Number, "units", "Units that may come back"), OUT],
     )
-    .look(GET_HANDOFF, "lot", "LOT")
+    .look(&[(GET_HANDOFF, "lot")], "LOT")
     .own(&[], handoff::allow_reinstatement),
 ];
 
@@ -99,7 +108,7 @@ pub(super) const LOT: &[Verb] = &[
         &["countersign.lot.v1.LotService/ReceiveLot"],
         &[LOT_ID, required("from", Text, "from", "The sender's manufacturer id")],
     ),
-    reads("show", "Shows one lot with its tally and chain.", "countersign lot show b0032", GET_LOT, &[LOT_ID]),
+    reads("show", "Shows one lot with its tally and chain.", "countersign lot show b0032", &[GET_LOT], &[LOT_ID]),
     reads("list", "Lists lots.", "countersign lot list", &["countersign.lot.v1.LotService/ListLots"], &[]).rows(
         "lots",
         &[
@@ -124,6 +133,14 @@ pub(super) const LOT: &[Verb] = &[
     )
     .own(&[], handoff::accept_offer),
     changes(
+        "put-manifest",
+        "Keeps the manifest of a lot's order, which came as a file.",
+        "countersign lot put-manifest b0032.manifest",
+        &["countersign.manifest.v1.ManifestService/PutManifest"],
+        &[FILE],
+    )
+    .own(&[], manifest::put),
+    changes(
         "open",
         "Opens a lot with the sender's answer that came as a file.",
         "countersign lot open b0032.answer",
@@ -138,7 +155,7 @@ pub(super) const LOT: &[Verb] = &[
         &["countersign.lot.v1.LotService/ScrapBlanks"],
         &[LOT_ID, required("units", Number, "units", "Units without a certificate"), WHY],
     )
-    .irrevocable(GET_LOT, "lot", "LOT"),
+    .irrevocable(&[(GET_LOT, "lot")], "LOT"),
     changes(
         "reinstate",
         "Lets scrapped units come back by the sender's permission, which came as a file.",
@@ -158,7 +175,7 @@ pub(super) const LOT: &[Verb] = &[
         &["countersign.lot.v1.LotService/CloseLot"],
         &[LOT_ID],
     )
-    .irrevocable(GET_LOT, "lot", "LOT"),
+    .irrevocable(&[(GET_LOT, "lot")], "LOT"),
     reads(
         "report",
         "Writes a signed report of where a lot's units are, for a sender without a wire.",

@@ -110,10 +110,10 @@ impl Session {
         method(self.opened()?.method)
     }
 
-    /// Which of these RPCs the session's service serves.
-    pub(super) fn served(&self, rpcs: &[&'static str]) -> Option<&'static str> {
+    /// Which of these RPCs the session's service serves, with what stands beside it.
+    pub(super) fn served(&self, rpcs: &[(&'static str, &'static str)]) -> Option<(&'static str, &'static str)> {
         let role = self.open.as_ref()?.role;
-        rpcs.iter().find(|rpc| served_by(rpc).contains(&role)).copied()
+        rpcs.iter().find(|(rpc, _)| served_by(rpc).contains(&role)).copied()
     }
 
     /// Reads; of a list, as many pages as wanted.
@@ -213,7 +213,7 @@ pub(super) fn served_by(rpc: &str) -> &'static [Role] {
     let package = rpc.split('.').nth(1).unwrap_or_default();
     match package {
         "program" | "manufacturer" | "order" => &[Role::RootCa],
-        "handoff" => &[Role::RootCa, Role::IntermediateCa],
+        "handoff" | "manifest" => &[Role::RootCa, Role::IntermediateCa],
         "lot" | "issuance" => &[Role::IntermediateCa],
         "provisioning" => &[Role::Provisioner],
         "hub" => &[Role::Hub],

@@ -13,7 +13,8 @@ use super::{
 };
 
 /// RPCs of these packages are for people and their tools.
-const PACKAGES: &[&str] = &["program", "manufacturer", "order", "handoff", "lot", "issuance", "provisioning"];
+const PACKAGES: &[&str] =
+    &["program", "manufacturer", "order", "handoff", "manifest", "lot", "issuance", "provisioning"];
 
 /// RPCs that nobody calls from a command line.
 const BETWEEN_SERVICES: &[&str] = &[
@@ -37,7 +38,8 @@ fn rpcs_of(verb: &Verb) -> Vec<&'static str> {
         Effect::Reads => &[][..],
         Effect::Changes { look } | Effect::Final { look, .. } => look.as_ref().map_or(&[][..], |look| look.rpcs),
     };
-    [verb.rpcs, own, looks].concat()
+    let looks: Vec<&str> = looks.iter().map(|(rpc, _)| *rpc).collect();
+    [verb.rpcs, own, &looks].concat()
 }
 
 /// Splits as a shell does, as far as the examples need it.
@@ -77,6 +79,22 @@ fn every_row_names_rpcs_that_are_there_and_that_some_service_serves() {
             assert!(method(rpc).is_ok(), "{noun} {}: {rpc}", verb.name);
             assert!(!served_by(rpc).is_empty(), "{noun} {}: {rpc}", verb.name);
         }
+    }
+}
+
+#[test]
+fn what_a_verb_looks_at_before_is_named_by_an_argument_of_its_own() {
+    for (noun, verb) in verbs() {
+        let (Effect::Changes { look: Some(look) } | Effect::Final { look: Some(look), .. }) = &verb.effect else {
+            continue;
+        };
+        assert!(verb.all_arguments().any(|argument| argument.name == look.argument), "{noun} {}", verb.name);
+        for (rpc, field) in look.rpcs {
+            let found = field_at(&method(rpc).unwrap().input(), field);
+            assert!(found.is_some_and(|found| found.kind() == Kind::String), "{noun} {}: {rpc} {field}", verb.name);
+        }
+        let looks_at = |role| look.rpcs.iter().any(|(rpc, _)| served_by(rpc).contains(role));
+        assert!(verb.rpcs.iter().all(|rpc| served_by(rpc).iter().any(looks_at)), "{noun} {}", verb.name);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crate::run::countersign;
+use crate::{mentioned::left_out, run::countersign};
 
 fn sample(folder: &Path, name: &str) -> String {
     let text = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../deploy/ceremony/{name}.toml"));
@@ -26,6 +26,24 @@ fn a_root_and_an_order_ca_are_made_from_the_samples_and_never_again() {
         assert_eq!(countersign(&["inspect", &pem]).code, Some(0));
         countersign(&["ceremony", "--input", &input]).assert_failed(1, "CEREMONY_HELD");
     }
+}
+
+/// What a root has no use for is in the order CA's sample, and the other way round.
+#[test]
+fn every_option_stands_in_one_of_the_samples() {
+    let absent = |name: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let text = fs::read_to_string(sample(folder.path(), name)).unwrap();
+        let on = |line: &str| match line.strip_prefix('#') {
+            Some(option) if option.starts_with(|c: char| c.is_ascii_lowercase()) => option.to_owned(),
+            Some(_) | None => line.to_owned(),
+        };
+        left_out::<ceremony::Input>(&text.lines().map(on).collect::<Vec<_>>().join("\n"))
+    };
+    let (root, order_ca) = (absent("root"), absent("order-ca"));
+    let both: Vec<_> = root.iter().filter(|option| order_ca.contains(option)).collect();
+    assert!(both.is_empty(), "{both:?}");
+    assert!(root.contains(&".order_ca".to_owned()) && order_ca.contains(&".root".to_owned()));
 }
 
 #[test]

@@ -119,3 +119,36 @@ fn reports_and_permissions_travel_as_files_too() {
     assert_eq!(again.code, Some(1), "{}", again.stderr);
     assert_eq!(chain.tally("factory-y/operator", "bf4", "scrapped"), 1);
 }
+
+#[test]
+fn an_orders_manifest_is_put_at_both_sites_and_permits_its_devices_alone() {
+    let (chain, files) = (shared(), Files::new());
+    let list = files.path("ids.txt");
+    fs::write(&list, "mf-2\nmf-2\n").unwrap();
+    chain.refused("company-x/alice", &format!("order put-manifest {list}"), "FILE_MALFORMED");
+    fs::write(&list, "# shift 7\nMF-2\nmf-1\n").unwrap();
+    let dry = chain.ok("company-x/alice", &format!("order put-manifest {list} --dry-run"));
+    let put = chain.ok("company-x/alice", &format!("order put-manifest {list}"));
+    assert_eq!((&put["devices"], &put["sha256"]), (&2.into(), &dry["would"]["sha256"]));
+    let digest = put["sha256"].as_str().unwrap();
+
+    let create = "order create po-manifest --program smart-widget --units 5 --route company-x,factory-y,technician-z";
+    chain.ok("company-x/alice", &format!("{create} --manifest-sha256 {digest}"));
+    for approver in ["company-x/alice", "company-x/bob"] {
+        chain.ok(approver, "order approve po-manifest --yes po-manifest");
+    }
+    chain.lot_at_factory("po-manifest", "mf1", 5);
+    chain.ok("factory-y/operator", "handoff offer mf2 --source mf1 --to technician-z --units 5");
+    let (offer, manifest, out) = (files.path("offer"), files.path("manifest"), files.path("devices"));
+    chain.ok("factory-y/operator", &format!("handoff manifest mf2 --out {manifest}"));
+    chain.ok("factory-y/operator", &format!("handoff export mf2 --out {offer}"));
+    let (acceptance, answer) = (files.path("acceptance"), files.path("answer"));
+    chain.ok("technician-z/operator", &format!("lot put-manifest {manifest}"));
+    chain.ok("technician-z/operator", &format!("lot import {offer} --out {acceptance}"));
+    chain.ok("factory-y/operator", &format!("handoff import {acceptance} --out {answer}"));
+    chain.ok("technician-z/operator", &format!("lot open {answer}"));
+
+    chain.ok("technician-z/station", &format!("device provision mf-1 --lot mf2 --out {out}"));
+    let refused = chain.run("technician-z/station", &format!("device provision mf-3 --lot mf2 --out {out}"));
+    assert!(refused.stdout.contains("DEVICE_NOT_ON_MANIFEST"), "{} {}", refused.stdout, refused.stderr);
+}

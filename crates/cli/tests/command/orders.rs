@@ -41,6 +41,9 @@ fn what_cannot_be_undone_is_confirmed_by_its_name_and_a_dry_run_changes_nothing(
     assert_eq!((&dry["dry_run"], &dry["now"]["order"]["state"]), (&true.into(), &"PROPOSED".into()));
     let would = chain.ok("company-x/alice", "order approve po-kept --dry-run");
     assert!(would["would"]["terms"].as_str().unwrap().contains("po-kept"));
+    // An offer would reserve units: what the order has left is shown, and stays.
+    let offer = chain.ok("company-x/alice", "handoff offer never --source po-kept --to factory-y --units 1 --dry-run");
+    assert_eq!((&offer["request"]["quantity"], &offer["now"]["order"]["order"]), (&1.into(), &"po-kept".into()));
     let now = chain.ok("company-x/alice", "order show po-kept");
     assert_eq!((&now["order"]["state"], &now["order"]["approvals"]), (&"PROPOSED".into(), &serde_json::json!([])));
 }

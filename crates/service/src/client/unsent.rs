@@ -127,3 +127,30 @@ impl HttpBody for Lent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::future::poll_fn;
+
+    use super::*;
+
+    async fn frame(body: &mut Lent) -> Option<Bytes> {
+        let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await;
+        frame.map(|frame| frame.unwrap().into_data().unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_body_is_lent_again_until_somebody_took_of_it() {
+        let kept = Kept(Arc::new(Mutex::new(Some(Body::new(String::from("message"))))));
+        let dropped = kept.clone_lent();
+        assert!(!dropped.is_end_stream() && dropped.size_hint().exact() == Some(7));
+        drop(dropped);
+        assert!(kept.is_whole(), "nobody asked for any of it");
+        let mut sent = kept.clone_lent();
+        assert_eq!(frame(&mut sent).await.as_deref(), Some(b"message".as_slice()));
+        assert!(!kept.is_whole());
+        assert_eq!(frame(&mut sent).await, None);
+        assert!(kept.clone_lent().is_end_stream(), "there is nothing left to send twice");
+    }
+}

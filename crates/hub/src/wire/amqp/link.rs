@@ -100,6 +100,8 @@ pub(super) struct Up {
 #[derive(Debug)]
 pub(super) struct Partial {
     pub(super) delivery: u32,
+    /// 0: one message as section 3.2 writes it. Batches of messages have another.
+    pub(super) format: u32,
     pub(super) settled: bool,
     pub(super) octets: BytesMut,
 }

@@ -51,7 +51,12 @@ impl Connection {
                 let delivery = transfer.delivery_id.ok_or_else(missing)?;
                 up.count = up.count.wrapping_add(1);
                 up.credit -= 1;
-                Partial { delivery, settled: false, octets: BytesMut::new() }
+                Partial {
+                    delivery,
+                    format: transfer.message_format.unwrap_or(0),
+                    settled: false,
+                    octets: BytesMut::new(),
+                }
             }
         };
         partial.settled |= transfer.settled;
@@ -84,8 +89,12 @@ impl Connection {
 
     /// A whole message.
     async fn deliver(&mut self, channel: u16, kind: Kind, partial: Partial) -> Result<(), Over> {
-        let Partial { delivery, settled, octets } = partial;
+        let Partial { delivery, format, settled, octets } = partial;
         let outcome = match Wire::decode(octets.freeze()) {
+            _ if format != 0 => {
+                let message = format!("messages of format {format:#x}, such as batches, where single ones are taken");
+                Err(Refusal::new("PROTOCOL_NOT_SPOKEN", message))
+            }
             Err(found) => Err(fault::octets(found)),
             Ok(wire) => match kind {
                 Kind::Events => {

@@ -100,6 +100,21 @@ async fn one_message_can_be_rejected_and_the_next_accepted() {
 }
 
 #[tokio::test]
+async fn a_batch_of_messages_is_rejected_and_not_taken_for_one() {
+    let world = World::new().await;
+    let mut device = opened(&world, "d1").await;
+    device.attach(0, Role::Sender, "/devices/d1/messages/events").await;
+    device.next().await;
+    device.transfer_as(0x8001_3700, 0, 0, &Message::default()).await;
+    let Performative::Disposition(Disposition { state: Some(DeliveryState::Rejected(Some(error))), .. }) =
+        device.next().await
+    else {
+        panic!()
+    };
+    assert_eq!(error.info, [("reason".to_owned(), Value::text("PROTOCOL_NOT_SPOKEN"))]);
+}
+
+#[tokio::test]
 async fn a_refused_device_gets_open_and_close_with_unauthorized_access() {
     let world = World::new().await;
     world.porter.refuse("d1", "DEVICE_DISABLED");

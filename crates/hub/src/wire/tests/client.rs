@@ -240,6 +240,10 @@ impl Amqp {
     }
 
     pub(crate) async fn transfer(&mut self, handle: u32, delivery: u32, message: &Message) {
+        self.transfer_as(0, handle, delivery, message).await;
+    }
+
+    pub(crate) async fn transfer_as(&mut self, format: u32, handle: u32, delivery: u32, message: &Message) {
         let mut out = BytesMut::new();
         let octets = message.encode();
         let parts: Vec<&[u8]> = octets.chunks(40).collect();
@@ -249,7 +253,7 @@ impl Amqp {
                 handle,
                 delivery_id: first.then_some(delivery),
                 delivery_tag: first.then(|| delivery.to_be_bytes().to_vec().into()),
-                message_format: first.then_some(0),
+                message_format: first.then_some(format),
                 settled: false,
                 more: at + 1 < parts.len(),
                 aborted: false,
