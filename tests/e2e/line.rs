@@ -194,11 +194,7 @@ async fn a_unit_that_nobody_asked_for_is_unknown() {
     let mut client = custody.chain.line();
     let request = GetUnitRequest { device_id: "l-never-sn1".to_owned() };
     refused(client.get_unit(request).await, Reason::DeviceUnknown, Code::NotFound);
-    refused(
-        client.provision(ProvisionRequest::default()).await,
-        Reason::RequestMalformed,
-        Code::InvalidArgument,
-    );
+    refused(client.provision(ProvisionRequest::default()).await, Reason::RequestMalformed, Code::InvalidArgument);
 }
 
 #[tokio::test]

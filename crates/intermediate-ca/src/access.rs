@@ -45,10 +45,7 @@ pub(crate) const TABLE: Table = &[
     any("/countersign.handoff.v1.HandoffService/ReportTally", &[Role::Operator, Role::IntermediateCa]),
     own("/countersign.handoff.v1.HandoffService/ApproveReinstatement", OPERATORS),
     own("/countersign.manifest.v1.ManifestService/PutManifest", OPERATORS),
-    any(
-        "/countersign.manifest.v1.ManifestService/GetManifest",
-        &[Role::Operator, Role::Auditor, Role::IntermediateCa],
-    ),
+    any("/countersign.manifest.v1.ManifestService/GetManifest", &[Role::Operator, Role::Auditor, Role::IntermediateCa]),
     own(service::reflection::V1, &[Role::Operator, Role::Auditor]),
     own(service::reflection::V1ALPHA, &[Role::Operator, Role::Auditor]),
 ];

@@ -92,8 +92,15 @@ fn every_refusal_is_named() {
     let in_doubt = two.apply(Movement::Provision).unwrap();
     let written = in_doubt.apply(Movement::Write).unwrap();
     let closed = written.apply(Movement::Close).unwrap();
-    let endless =
-        TallyFields { received: 0, provisioned: u64::MAX, written: 0, handed_over: 0, reserved: 0, scrapped: 0, closed: 0 };
+    let endless = TallyFields {
+        received: 0,
+        provisioned: u64::MAX,
+        written: 0,
+        handed_over: 0,
+        reserved: 0,
+        scrapped: 0,
+        closed: 0,
+    };
     let endless = Tally::try_from(endless).unwrap();
     let table = [
         (two, Movement::Reserve(3), "QUANTITY_SPENT"),

@@ -2,7 +2,10 @@
 
 use api::{Refusal, custody::v1 as custody};
 use bytes::Bytes;
-use mfg::{Acceptance, Consignment, Hop, LotId, ManufacturerId, OrderId, Phase, ProgramId, Quantity, Remaining, Tally, TallyFields};
+use mfg::{
+    Acceptance, Consignment, Hop, LotId, ManufacturerId, OrderId, Phase, ProgramId, Quantity, Remaining, Tally,
+    TallyFields,
+};
 use pki::{DnsName, Sha256, UnixTime};
 
 use crate::named;

@@ -264,7 +264,7 @@ async fn requests_are_counted_by_rpc_and_refusals_by_reason() {
         "countersign_request_seconds_count{rpc=\"/grpc.health.v1.Health/Check\"} 4\n",
         "countersign_requests_refused_total{reason=\"RPC_NOT_ALLOWED\"} 2\n",
         "countersign_tls_files_refused 0\n",
-        "countersign_certificate_days_left 29\n",
+        "countersign_certificate_days_left 30\n",
     ] {
         assert!(metrics.contains(line), "{line:?} is not in {metrics}");
     }

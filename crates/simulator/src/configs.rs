@@ -88,11 +88,7 @@ fn service_ca(organisation: &Organisation) -> String {
 }
 
 /// `root-ca.toml`.
-pub(crate) fn root_ca(
-    ports: Ports,
-    peers: &[PeerOf<'_>],
-    lot_keys: HandoffKeyAlgorithm,
-) -> anyhow::Result<String> {
+pub(crate) fn root_ca(ports: Ports, peers: &[PeerOf<'_>], lot_keys: HandoffKeyAlgorithm) -> anyhow::Result<String> {
     let mut sample = service(ROOT_CA, BRAND, ports, peers)?;
     let lot_keys = match lot_keys {
         HandoffKeyAlgorithm::P256 => "p256",

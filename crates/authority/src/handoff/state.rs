@@ -29,10 +29,18 @@ pub(crate) struct Current {
 #[derive(Debug)]
 pub(crate) enum Stage {
     Offered,
-    Withdrawn { expired: bool },
+    Withdrawn {
+        expired: bool,
+    },
     /// Accepted, and never to be signed: the units stay handed over, and nobody has them.
-    Voided { intent: Box<HandoffIntent> },
-    Accepted { intent_at: Position, intent: Box<HandoffIntent>, signature: Option<Bytes> },
+    Voided {
+        intent: Box<HandoffIntent>,
+    },
+    Accepted {
+        intent_at: Position,
+        intent: Box<HandoffIntent>,
+        signature: Option<Bytes>,
+    },
 }
 
 /// Everything a receiver checks before it accepts.

@@ -8,7 +8,8 @@ use service::{metrics::Metrics, shell::Stop};
 use super::{act, lot_key, lot_unit};
 
 fn refusal(directory: &Path, service: &str, manufacturer: &str) -> (&'static str, u8) {
-    let refused = open_store(directory, service, manufacturer, &Stop::default(), &Metrics::new()).map(|_| ()).unwrap_err();
+    let refused =
+        open_store(directory, service, manufacturer, &Stop::default(), &Metrics::new()).map(|_| ()).unwrap_err();
     (refused.reason(), refused.exit_code())
 }
 

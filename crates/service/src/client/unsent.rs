@@ -1,7 +1,8 @@
 //! Calls that were never sent are made again.
 //!
 //! A server that lets a connection grow no older says GOAWAY (RFC 9113, section 6.8). A call that the client had accepted and not sent
-//! by then is cancelled by the transport, and nobody but its caller could make it again.
+//! by then fails, and the library gives its request back to nobody. Here the body is only lent to the transport: as long as none of it was
+//! taken, the server has no message of the call, and making it again is safe for every RPC.
 
 use std::error::Error as _;
 use std::pin::Pin;
@@ -33,7 +34,7 @@ pub(super) async fn call(mut channel: Channel, request: Request<Body>) -> Result
     let kept = Kept(Arc::new(Mutex::new(Some(body))));
     for _ in 1..MOST_TRIES {
         match channel.call(head.with(Body::new(kept.clone_lent()))).await {
-            Err(error) if is_cancelled(&error) && kept.is_whole() => {
+            Err(error) if is_of_connection(&error) && kept.is_whole() => {
                 tracing::debug!("a connection ended before a call was sent, making it again");
                 channel.ready().await?;
             }
@@ -61,11 +62,12 @@ impl Head {
     }
 }
 
-/// Whether the transport gave the request up by itself.
-fn is_cancelled(error: &Error) -> bool {
+/// Whether a connection that had stood failed the call: it was given up unsent, or the peer's GOAWAY was there first. That nobody can be
+/// reached is no such failure, nor is that time ran out.
+fn is_of_connection(error: &Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
-        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
+        if error.is::<hyper::Error>() {
             return true;
         }
         cause = error.source();

@@ -1,0 +1,135 @@
+//! Files of the signer's store that were damaged, cut short, taken away or put back: rebuilt, or refused by name, never served wrong.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{
+    ground::{Ground, SIGNER},
+    inject,
+};
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(copied.success());
+}
+
+fn remove(path: &Path) {
+    if path.is_dir() {
+        fs::remove_dir_all(path).unwrap();
+    } else {
+        fs::remove_file(path).unwrap();
+    }
+}
+
+fn last_segment(store: &Path) -> PathBuf {
+    let segments = fs::read_dir(store.join("journal")).unwrap().map(|entry| entry.unwrap().path());
+    segments.max().unwrap()
+}
+
+/// Turns an octet over, so far from the start that a header is behind it.
+fn flip(path: &Path, at: usize) {
+    let mut octets = fs::read(path).unwrap();
+    octets[at] ^= 0x10;
+    fs::write(path, octets).unwrap();
+}
+
+fn shorten(path: &Path, octets: u64) {
+    let file = fs::File::options().write(true).open(path).unwrap();
+    file.set_len(file.metadata().unwrap().len() - octets).unwrap();
+}
+
+fn flip_every_file_of(folder: &Path) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() && fs::metadata(&path).unwrap().len() > 64 {
+            flip(&path, 40);
+        }
+    }
+}
+
+/// What is done to a stopped store, given an older copy of it, and the reason by which it is refused; none: it is put right.
+type Case = (&'static str, fn(&Path, &Path), Option<&'static str>);
+
+const CASES: &[Case] = &[
+    ("the index is missing", |store, _| remove(&store.join("index")), None),
+    ("the index is damaged", |store, _| flip_every_file_of(&store.join("index")), None),
+    ("the checkpoint is missing", |store, _| remove(&store.join("checkpoint")), None),
+    ("the checkpoint is damaged", |store, _| flip(&store.join("checkpoint"), 20), None),
+    (
+        "index and checkpoint are older",
+        |store, older| {
+            for name in ["index", "checkpoint"] {
+                remove(&store.join(name));
+                copy(&older.join(name), store);
+            }
+        },
+        None,
+    ),
+    (
+        "garbage stands after the journal's end",
+        |store, _| {
+            let path = last_segment(store);
+            let mut octets = fs::read(&path).unwrap();
+            octets.extend([0x77; 90]);
+            fs::write(path, octets).unwrap();
+        },
+        None,
+    ),
+    ("the journal is damaged in the middle", |store, _| flip(&last_segment(store), 5000), Some("JOURNAL_DAMAGED")),
+    ("the journal lacks a segment", |store, _| remove(&last_segment(store)), Some("JOURNAL_DAMAGED")),
+    ("the journal was cut short", |store, _| shorten(&last_segment(store), 4000), Some("JOURNAL_ROLLED_BACK")),
+    (
+        "the journal is older than the index",
+        |store, older| {
+            remove(&store.join("journal"));
+            copy(&older.join("journal"), store);
+        },
+        Some("JOURNAL_ROLLED_BACK"),
+    ),
+    ("the store's identity is missing", |store, _| remove(&store.join("identity")), Some("STORE_NOT_INITIALISED")),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_store_is_put_right_or_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ground = Ground::new(&folder.path().join("world"), folder.path()).await;
+    let store = ground.store(SIGNER);
+    let (older, sound) = (folder.path().join("older"), folder.path().join("sound"));
+    ground.world.stop().await.unwrap();
+    copy(&store, &older);
+    ground.start_all().await.unwrap();
+    for _ in 0..2 {
+        ground.round(async |ground| ground.kill_and_start(&[SIGNER]).await).await;
+    }
+    ground.world.stop().await.unwrap();
+    copy(&store, &sound);
+    for (what, spoil, refusal) in CASES {
+        remove(&store);
+        copy(&sound, &store);
+        spoil(&store, &older);
+        let started = ground.start_all().await;
+        match refusal {
+            None => {
+                started.unwrap_or_else(|e| panic!("{what}: {e:#}"));
+                for client in &mut ground.clients {
+                    client.settle(&ground.world).await;
+                    assert_eq!(client.lost, 0, "{what}");
+                }
+            }
+            Some(reason) => {
+                let error = format!("{:#}", started.expect_err(what));
+                assert!(error.contains(reason), "{what}: {error}");
+            }
+        }
+        ground.kill_all().await;
+    }
+    remove(&store);
+    copy(&sound, &store);
+    inject::nothing(&ground.folder);
+    ground.start_all().await.unwrap();
+    ground.figures.starts.clear();
+    ground.settle("damaged files").await;
+}

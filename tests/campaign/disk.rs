@@ -1,0 +1,105 @@
+//! A disk that is full, and a disk that fails.
+
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    ground::{FACTORY, Ground, SIGNER, below, campaigns},
+    inject,
+    killed::ended,
+};
+
+/// A small file system in memory; unmounted at the end.
+struct Small(TempDir);
+
+impl Small {
+    fn new() -> Option<Self> {
+        let small = Self(tempfile::tempdir().unwrap());
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=128m", "none"]).arg(small.0.path()).status();
+        if mount.is_ok_and(|status| status.success()) {
+            return Some(small);
+        }
+        println!("SKIPPED: this machine does not let us mount");
+        None
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.0.path().join("ballast")
+    }
+
+    /// Fills it to the last octet.
+    fn fill(&self) {
+        let mut ballast = File::options().create(true).append(true).open(self.ballast()).unwrap();
+        let block = vec![0; 64 << 10];
+        while ballast.write_all(&block).is_ok() {}
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the right to mount"]
+async fn on_a_full_disk_issuing_stops_by_name_reads_go_on_and_it_recovers_with_the_space() {
+    let Some(small) = Small::new() else { return };
+    let books = tempfile::tempdir().unwrap();
+    let mut ground = Ground::new(&small.0.path().join("world"), books.path()).await;
+    let full = async |ground: &mut Ground| {
+        tokio::time::sleep(Duration::from_millis(u64::from(50 + below(300)))).await;
+        small.fill();
+        let before = inject::provisioned(&ground.world).await;
+        let refused = ground.refusal_of_a_new_device().await;
+        assert_eq!(refused.as_deref(), Some("STORE_FULL"));
+        assert_eq!(inject::provisioned(&ground.world).await, before, "reads go on, and nothing was spent");
+        fs::remove_file(small.ballast()).unwrap();
+        assert_eq!(ground.refusal_of_a_new_device().await, None, "room again");
+    };
+    for _ in 0..3 {
+        ground.round(full).await;
+    }
+    // The same process all the time: it neither stopped nor was started again.
+    assert_eq!(ground.figures.starts.len(), 0);
+    ground.settle("disk full").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs strace"]
+async fn a_failed_fsync_ends_the_process_and_what_it_serves_afterwards_is_what_is_on_the_disk() {
+    for rounds in campaigns(3, 20) {
+        let folder = tempfile::tempdir().unwrap();
+        let world = folder.path().join("world");
+        let mut ground = Ground::new(&world, folder.path()).await;
+        for _ in 0..rounds {
+            inject::next_start(&world, "fdatasync", &format!("error=EIO:when={}", 2 + below(10)));
+            ground.kill_and_start(&[SIGNER]).await;
+            ground.figures.starts.pop();
+            inject::nothing(&world);
+            let log = world.join(FACTORY).join("intermediate-ca.log");
+            let before = said(&log);
+            ground
+                .round(async |ground| {
+                    ended(ground.world.service(FACTORY, SIGNER).unwrap().pid).await;
+                    ground.kill_and_start(&[SIGNER]).await;
+                })
+                .await;
+            let log = said(&log);
+            let last_words = log.get(before.len()..).unwrap_or_default();
+            assert!(last_words.contains("STORE_STOPPED") || last_words.contains("STORE_IO"), "{last_words}");
+        }
+        ground.settle("EIO on fsync").await;
+    }
+}
+
+fn said(log: &Path) -> String {
+    fs::read_to_string(log).unwrap()
+}

@@ -1,0 +1,148 @@
+//! Power cuts: the world lies on an ext4 of its own, which is shut down under the running services. What was not synced is gone.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    ground::{Ground, below, campaigns},
+    inject,
+};
+
+const MEGABYTES: u64 = 256;
+/// `EXT4_IOC_SHUTDOWN` without flushing the file system's own journal: what a power cut leaves.
+const SHUT_DOWN: &str = r#"open(my $d, "<", $ARGV[0]) or die "open: $!"; my $f = pack("L", 2); ioctl($d, 0x8004587d, $f) or die "ioctl: $!""#;
+
+/// A disk in a file, mounted; unmounted at the end.
+pub(crate) struct Disk {
+    files: TempDir,
+}
+
+impl Disk {
+    /// None where mounting is not allowed, which is said.
+    fn new() -> Option<Self> {
+        let disk = Self { files: tempfile::tempdir().unwrap() };
+        std::fs::create_dir(disk.path()).unwrap();
+        std::fs::File::create(disk.image()).unwrap().set_len(MEGABYTES << 20).unwrap();
+        run("mkfs.ext4", &["-q", text(&disk.image())]);
+        if disk.mount() {
+            return Some(disk);
+        }
+        println!("SKIPPED: this machine does not let us mount a loop device");
+        None
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.files.path().join("disk")
+    }
+
+    /// Where files lie that survive.
+    fn beside(&self) -> &Path {
+        self.files.path()
+    }
+
+    fn image(&self) -> PathBuf {
+        self.files.path().join("image")
+    }
+
+    fn mount(&self) -> bool {
+        let mut mount = Command::new("mount");
+        mount.args(["-o", "loop"]).arg(self.image()).arg(self.path());
+        silent(&mut mount).status().is_ok_and(|status| status.success())
+    }
+
+    /// Everything written so far is on the disk.
+    fn sync(&self) {
+        run("sync", &["-f", text(&self.path())]);
+    }
+
+    fn cut(&self) {
+        run("perl", &["-e", SHUT_DOWN, text(&self.path())]);
+    }
+
+    /// The power comes back.
+    fn mount_again(&self) {
+        run("umount", &[text(&self.path())]);
+        assert!(self.mount());
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = silent(Command::new("umount").arg("-l").arg(self.path())).status();
+    }
+}
+
+fn silent(command: &mut Command) -> &mut Command {
+    command.stdout(Stdio::null()).stderr(Stdio::null())
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let status = Command::new(program).args(arguments).status().unwrap();
+    assert!(status.success(), "{program} {arguments:?}");
+}
+
+/// One round that ends with the power; the services are started again, if they can be.
+async fn cut_off(ground: &mut Ground, disk: &Disk) -> anyhow::Result<()> {
+    // What the tests themselves wrote, such as configurations, is not what is looked at.
+    disk.sync();
+    ground
+        .round(async |ground| {
+            // The moment is what the campaign is about.
+            tokio::time::sleep(Duration::from_millis(u64::from(50 + below(950)))).await;
+            disk.cut();
+            ground.kill_all().await;
+        })
+        .await;
+    disk.mount_again();
+    ground.start_all().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs mkfs.ext4, perl, and the right to mount"]
+async fn cut_off_from_power_nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
+    for rounds in campaigns(5, 20) {
+        let Some(disk) = Disk::new() else { return };
+        let mut ground = Ground::new(&disk.path().join("world"), disk.beside()).await;
+        for _ in 0..rounds {
+            cut_off(&mut ground, &disk).await.unwrap();
+        }
+        ground.settle("power cut").await;
+    }
+}
+
+/// The same with the signer's syncs left out: the harness sees what is lost, so that it would see it in the campaign above.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs mkfs.ext4, perl, strace, and the right to mount"]
+async fn without_its_syncs_a_power_cut_loses_what_was_acknowledged() {
+    let Some(disk) = Disk::new() else { return };
+    let world = disk.path().join("world");
+    let mut ground = Ground::new(&world, disk.beside()).await;
+    inject::next_start(&world, "fdatasync,fsync,sync_file_range", "retval=0");
+    ground.kill_all().await;
+    ground.start_all().await.unwrap();
+    inject::nothing(&world);
+    let started = cut_off(&mut ground, &disk).await;
+    let mut lost = 0;
+    if started.is_ok() {
+        for client in &mut ground.clients {
+            lost += client.count_lost(&ground.world).await;
+        }
+    }
+    let acknowledged: usize = ground.clients.iter().map(|client| client.read_book().len()).sum();
+    println!(
+        "without syncs: {acknowledged} certificates acknowledged, {lost} lost, started again: {}",
+        started.is_ok()
+    );
+    assert!(acknowledged > 0);
+    assert!(lost > 0 || started.is_err(), "nothing was lost: the harness sees nothing");
+    ground.kill_all().await;
+}
