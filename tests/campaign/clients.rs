@@ -167,6 +167,14 @@ impl Client {
         self.lost
     }
 
+    /// Asks for everything that was acknowledged and counts, in `lost`, the answers that differ; refusals are none.
+    pub(crate) async fn count_different(&mut self, world: &World) {
+        let mut way = self.way(world);
+        for wanted in self.wanted.clone() {
+            let _ = self.ask(&mut way, &wanted).await;
+        }
+    }
+
     async fn ask(&mut self, way: &mut Way, wanted: &Wanted) -> Result<(), Status> {
         let answer = timeout(PATIENCE, call(way, wanted)).await;
         match answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer"))) {

@@ -7,8 +7,9 @@ use std::{
 };
 
 use crate::{
-    ground::{Ground, SIGNER},
+    ground::{FACTORY, Ground, SIGNER},
     inject,
+    killed::ended,
 };
 
 fn copy(from: &Path, to: &Path) {
@@ -50,14 +51,25 @@ fn flip_every_file_of(folder: &Path) {
     }
 }
 
-/// What is done to a stopped store, given an older copy of it, and the reason by which it is refused; none: it is put right.
-type Case = (&'static str, fn(&Path, &Path), Option<&'static str>);
+/// What is done to a stopped store, given an older copy of it, and what comes of it.
+type Case = (&'static str, fn(&Path, &Path), Then);
+
+#[derive(Clone, Copy)]
+enum Then {
+    /// Everything is answered as before.
+    PutRight,
+    /// The service does not start, and says why.
+    Refused(&'static str),
+    /// The service ends when it comes by the damage, and says why; what it answers until then is as before.
+    Ends(&'static str),
+}
+use Then::{Ends, PutRight, Refused};
 
 const CASES: &[Case] = &[
-    ("the index is missing", |store, _| remove(&store.join("index")), None),
-    ("the index is damaged", |store, _| flip_every_file_of(&store.join("index")), None),
-    ("the checkpoint is missing", |store, _| remove(&store.join("checkpoint")), None),
-    ("the checkpoint is damaged", |store, _| flip(&store.join("checkpoint"), 20), None),
+    ("the index is missing", |store, _| remove(&store.join("index")), PutRight),
+    ("the index is damaged", |store, _| flip_every_file_of(&store.join("index")), PutRight),
+    ("the checkpoint is missing", |store, _| remove(&store.join("checkpoint")), PutRight),
+    ("the checkpoint is damaged", |store, _| flip(&store.join("checkpoint"), 20), PutRight),
     (
         "index and checkpoint are older",
         |store, older| {
@@ -66,7 +78,7 @@ const CASES: &[Case] = &[
                 copy(&older.join(name), store);
             }
         },
-        None,
+        PutRight,
     ),
     (
         "garbage stands after the journal's end",
@@ -76,21 +88,28 @@ const CASES: &[Case] = &[
             octets.extend([0x77; 90]);
             fs::write(path, octets).unwrap();
         },
-        None,
+        PutRight,
     ),
-    ("the journal is damaged in the middle", |store, _| flip(&last_segment(store), 5000), Some("JOURNAL_DAMAGED")),
-    ("the journal lacks a segment", |store, _| remove(&last_segment(store)), Some("JOURNAL_DAMAGED")),
-    ("the journal was cut short", |store, _| shorten(&last_segment(store), 4000), Some("JOURNAL_ROLLED_BACK")),
+    ("the journal is damaged in the middle", |store, _| flip(&last_segment(store), 15_000), Ends("JOURNAL_DAMAGED")),
+    ("the journal lacks a segment", |store, _| remove(&last_segment(store)), Refused("JOURNAL_DAMAGED")),
+    ("the journal was cut short", |store, _| shorten(&last_segment(store), 4000), Refused("JOURNAL_ROLLED_BACK")),
     (
         "the journal is older than the index",
         |store, older| {
             remove(&store.join("journal"));
             copy(&older.join("journal"), store);
         },
-        Some("JOURNAL_ROLLED_BACK"),
+        Refused("JOURNAL_ROLLED_BACK"),
     ),
-    ("the store's identity is missing", |store, _| remove(&store.join("identity")), Some("STORE_NOT_INITIALISED")),
+    ("the store's identity is missing", |store, _| remove(&store.join("identity")), Refused("STORE_NOT_INITIALISED")),
 ];
+
+async fn ask_everything(ground: &mut Ground, what: &str) {
+    for client in &mut ground.clients {
+        client.settle(&ground.world).await;
+        assert_eq!(client.lost, 0, "{what}: another certificate than before");
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_store_is_put_right_or_refused_by_name() {
@@ -104,24 +123,34 @@ async fn a_damaged_store_is_put_right_or_refused_by_name() {
     for _ in 0..2 {
         ground.round(async |ground| ground.kill_and_start(&[SIGNER]).await).await;
     }
+    // What was not answered is asked for now: it would be made anew from each copy.
+    ask_everything(&mut ground, "before").await;
     ground.world.stop().await.unwrap();
     copy(&store, &sound);
-    for (what, spoil, refusal) in CASES {
+    for (what, spoil, then) in CASES {
         remove(&store);
         copy(&sound, &store);
         spoil(&store, &older);
         let started = ground.start_all().await;
-        match refusal {
-            None => {
+        match then {
+            PutRight => {
                 started.unwrap_or_else(|e| panic!("{what}: {e:#}"));
-                for client in &mut ground.clients {
-                    client.settle(&ground.world).await;
-                    assert_eq!(client.lost, 0, "{what}");
-                }
+                ask_everything(&mut ground, what).await;
             }
-            Some(reason) => {
+            Refused(reason) => {
                 let error = format!("{:#}", started.expect_err(what));
                 assert!(error.contains(reason), "{what}: {error}");
+            }
+            Ends(reason) => {
+                started.unwrap_or_else(|e| panic!("{what}: {e:#}"));
+                let pid = ground.world.service(FACTORY, SIGNER).unwrap().pid;
+                for client in &mut ground.clients {
+                    client.count_different(&ground.world).await;
+                    assert_eq!(client.lost, 0, "{what}: another certificate than before");
+                }
+                ended(pid).await;
+                let log = fs::read_to_string(ground.folder.join(FACTORY).join("intermediate-ca.log")).unwrap();
+                assert!(log.lines().rev().take(5).any(|line| line.contains(reason)), "{what}: {log}");
             }
         }
         ground.kill_all().await;

@@ -23,8 +23,8 @@ pub(crate) const SIGNER: &str = "intermediate-ca";
 pub(crate) const LINE: &str = "provisioner";
 /// Devices that the journey itself makes.
 const BEFORE: u64 = 1;
-/// A service is ready again within this.
-const READY: Duration = Duration::from_secs(2);
+/// A service is ready again within this; one that was built for debugging, beside other tests, takes longer.
+const READY: Duration = Duration::from_secs(if cfg!(debug_assertions) { 6 } else { 2 });
 
 /// What a campaign came to.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ pub(crate) struct Ground {
     pub(crate) world: World,
     pub(crate) clients: Vec<Client>,
     /// One more client, which asks while the others are at work.
-    probe: Client,
+    probe: Option<Client>,
     pub(crate) figures: Figures,
     signal: watch::Sender<Signal>,
 }
@@ -59,7 +59,7 @@ impl Ground {
             folder: folder.to_owned(),
             world,
             clients: (0..CLIENTS).map(|number| Client::new(books, number)).collect(),
-            probe: Client::new(books, CLIENTS),
+            probe: Some(Client::new(books, CLIENTS)),
             figures: Figures::default(),
             signal: watch::Sender::new(Signal::Up(0)),
         }
@@ -115,7 +115,7 @@ impl Ground {
 
     /// Asks the signer for a device that nobody wanted before; answers the reason if it is refused.
     pub(crate) async fn refusal_of_a_new_device(&mut self) -> Option<String> {
-        self.probe.ask_for_another(&self.world).await
+        self.probe.as_mut().unwrap().ask_for_another(&self.world).await
     }
 
     pub(crate) fn store(&self, kind: &str) -> PathBuf {
@@ -125,7 +125,7 @@ impl Ground {
     /// Every promise, looked at from outside and from inside.
     pub(crate) async fn settle(mut self, campaign: &str) {
         let store = self.store(SIGNER);
-        self.clients.push(self.probe);
+        self.clients.extend(self.probe.take());
         for client in &mut self.clients {
             client.settle(&self.world).await;
             assert_eq!(client.lost, 0, "an acknowledged certificate came back different");
@@ -151,6 +151,18 @@ impl Ground {
     }
 }
 
+impl Drop for Ground {
+    /// A campaign that fails says what the signer said last: its folder is about to go.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log =
+                std::fs::read_to_string(self.folder.join(FACTORY).join("intermediate-ca.log")).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("the signer's last words:\n{}", lines[lines.len().saturating_sub(12)..].join("\n"));
+        }
+    }
+}
+
 /// Every intent is signed or voided, no serial is there twice, and an index made anew says the same.
 fn assert_journal_agrees(dir: &Path, provisioned: u64) {
     for anew in [false, true] {
@@ -168,12 +180,10 @@ fn assert_journal_agrees(dir: &Path, provisioned: u64) {
         loop {
             let page = store.history(from, store::MAX_LISTED).unwrap();
             for record in &page.records {
-                match records::read(record).unwrap().1 {
-                    Fact::DeviceIntent(_) => intents += 1,
-                    Fact::DeviceSigned(_) => signed += 1,
-                    Fact::IntentVoided(_) => voided += 1,
-                    _ => {}
-                }
+                let fact = records::read(record).unwrap().1;
+                intents += u64::from(matches!(fact, Fact::DeviceIntent(_)));
+                signed += u64::from(matches!(fact, Fact::DeviceSigned(_)));
+                voided += u64::from(matches!(fact, Fact::IntentVoided(_)));
             }
             if page.next >= page.head.position {
                 break;

@@ -93,24 +93,27 @@ impl Telemetry {
     /// # Errors
     /// `LOG_FAILED` when the disk cannot be read.
     pub(crate) fn page(&self, from: Position, filter: &Filter, most: usize) -> Result<Page, Refusal> {
+        // Seen first: whatever stands before it is in the index, and is read below.
+        let end = *self.ring.end().borrow();
         let mut page = Page { messages: Vec::new(), next: from, at_end: false };
         for _ in 0..MOST_LOOKED_AT {
             if page.messages.len() >= most {
                 return Ok(page);
             }
-            let from = self.skip(page.next, filter);
-            let Some(from) = from else { break };
-            let found = self.ring.next(from).map_err(|e| failed(&e))?;
-            let Some((at, record, next)) = found else { break };
+            let found = match self.skip(page.next, filter) {
+                Some(from) => self.ring.next(from).map_err(|e| failed(&e))?,
+                None => None,
+            };
+            let Some((at, record, next)) = found else {
+                page.next = page.next.max(end);
+                page.at_end = true;
+                return Ok(page);
+            };
             page.next = next;
             let Ok(message) = TelemetryMessage::decode(record.as_slice()) else { continue };
             if filter.fits(&message) && self.state.is_kept(&message.device_id, at) {
                 page.messages.push(message);
             }
-        }
-        page.at_end = self.skip(page.next, filter).is_none_or(|from| from >= *self.end().borrow());
-        if page.at_end {
-            page.next = page.next.max(*self.end().borrow());
         }
         Ok(page)
     }

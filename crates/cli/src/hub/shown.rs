@@ -110,7 +110,8 @@ fn origin(device: &Device) -> &'static str {
 }
 
 pub(super) fn device_line(device: &Device) -> String {
-    let lot = device.binding.as_ref().map_or(String::new(), |bound| format!(", lot {}", bound.lot));
+    let lot = device.binding.as_ref().filter(|bound| !bound.lot.is_empty());
+    let lot = lot.map_or(String::new(), |bound| format!(", lot {}", bound.lot));
     let why = if device.status_reason.is_empty() { String::new() } else { format!(" ({})", device.status_reason) };
     format!("{:<24} {}{why}, known from {}{lot}", device.device_id, status(device), origin(device))
 }

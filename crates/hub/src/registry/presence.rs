@@ -49,7 +49,8 @@ impl Presence {
     pub(crate) fn seen(&self, admitted: &Admitted, at: UnixTime) {
         let mut held = self.held();
         match held.get_mut(&admitted.device) {
-            Some(seen) => seen.last_seen_at = at,
+            Some(seen) if seen.session.is_some() => seen.last_seen_at = at,
+            Some(seen) => *seen = Seen { changed_at: seen.changed_at, ..fresh(admitted, at) },
             None => {
                 make_room(&mut held);
                 held.insert(Arc::clone(&admitted.device), fresh(admitted, at));

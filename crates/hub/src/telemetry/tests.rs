@@ -44,6 +44,10 @@ const NOW: UnixTime = UnixTime::new(1_800_000_000);
 async fn messages_are_filtered_by_device_and_property_and_paged_in_order() {
     let directory = tempfile::tempdir().unwrap();
     let kept = open(directory.path(), 100);
+    for nothing in [Filter::default(), filter("a", None)] {
+        let page = kept.page(Position::START, &nothing, 100).unwrap();
+        assert!(page.messages.is_empty() && page.at_end);
+    }
     for n in 0..10 {
         let alert = if n % 2 == 0 { "true" } else { "false" };
         kept.keep(message(if n < 5 { "a" } else { "b" }, n, alert), NOW).await.unwrap();

@@ -1,6 +1,9 @@
 //! Log lines on stderr, and the panic hook.
 
-use std::{backtrace::Backtrace, io::IsTerminal as _};
+use std::{
+    backtrace::Backtrace,
+    io::{IsTerminal as _, Write as _},
+};
 
 use tracing_subscriber::EnvFilter;
 
@@ -18,6 +21,8 @@ pub(super) fn start(section: &LogSection) -> Result<(), StartError> {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // A line that cannot be written, to a full disk or a closed pipe, is lost; complaining about it there would be a panic.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     let started = match section.format {
         LogFormat::Human => lines.try_init(),
@@ -34,7 +39,7 @@ pub(super) fn abort_on_panic() {
         let thread = std::thread::current();
         tracing::error!(reason = "PANIC", thread = thread.name(), %panic, %backtrace, "aborting after a panic");
         // Logging may not have been started yet.
-        eprintln!("aborting after a panic: {panic}");
+        let _ = writeln!(std::io::stderr(), "aborting after a panic: {panic}");
         std::process::abort();
     }));
 }
