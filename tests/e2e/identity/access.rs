@@ -1,5 +1,7 @@
 //! Past the handshake: each identity calls what its row in the table says and nothing else.
 
+use std::collections::BTreeSet;
+
 use api::reason::v1::Reason;
 use simulator::{BRAND, Organisation};
 use tonic::{Code, Request, Response, Status, client::Grpc, codegen::http::uri::PathAndQuery, transport::Channel};
@@ -28,8 +30,12 @@ pub(super) fn identity<'a>(chain: &'a Chain, of: &str, role: &str) -> (&'a Organ
 /// Who connects to a service, by the letter that the rows use.
 type Callers = &'static [(char, &'static str, &'static str)];
 
-/// Each row: an RPC, and the letters of those who may call it. All the others of `callers` may not.
-async fn only(at: At, callers: Callers, rows: &[(&str, &str)]) {
+/// Each row: an RPC, and the letters of those who may call it. All the others of `callers` may not. Every RPC of the packages that
+/// the service serves has its row, so that a new one must be thought about here as well.
+async fn only(at: At, packages: &[&str], callers: Callers, rows: &[(&str, &str)]) {
+    let served = packages.iter().flat_map(|package| api::rpc_names(&format!("countersign.{package}.v1")));
+    let listed = rows.iter().map(|(rpc, _)| format!("/countersign.{rpc}"));
+    assert_eq!(listed.collect::<BTreeSet<_>>(), served.collect::<BTreeSet<_>>());
     let chain = Chain::shared().await;
     for (letter, of, role) in callers {
         let (organisation, file) = identity(chain, of, role);
@@ -57,9 +63,16 @@ async fn at_the_root_ca_the_brands_people_work_and_receivers_receive() {
         ("program.v1.ProgramService/ListPrograms", "oa"),
         ("program.v1.ProgramService/GetBundle", "oar"),
         ("manufacturer.v1.ManufacturerService/RegisterManufacturer", "o"),
+        ("manufacturer.v1.ManufacturerService/RotateIdentityKey", "o"),
+        ("manufacturer.v1.ManufacturerService/SetServiceIdentity", "o"),
+        ("manufacturer.v1.ManufacturerService/SuspendManufacturer", "o"),
+        ("manufacturer.v1.ManufacturerService/ReinstateManufacturer", "o"),
         ("manufacturer.v1.ManufacturerService/GetManufacturer", "oa"),
         ("manufacturer.v1.ManufacturerService/ListManufacturers", "oa"),
         ("order.v1.OrderService/CreateOrder", "o"),
+        ("order.v1.OrderService/ApproveOrder", "o"),
+        ("order.v1.OrderService/AmendOrder", "o"),
+        ("order.v1.OrderService/CancelOrder", "o"),
         ("order.v1.OrderService/GetOrder", "oa"),
         ("order.v1.OrderService/ListOrders", "oa"),
         ("handoff.v1.HandoffService/OfferHandoff", "o"),
@@ -70,8 +83,10 @@ async fn at_the_root_ca_the_brands_people_work_and_receivers_receive() {
         ("handoff.v1.HandoffService/AcceptHandoff", "or"),
         ("handoff.v1.HandoffService/ReportTally", "or"),
         ("handoff.v1.HandoffService/ApproveReinstatement", "o"),
+        ("manifest.v1.ManifestService/PutManifest", "o"),
+        ("manifest.v1.ManifestService/GetManifest", "oar"),
     ];
-    only(At::RootCa, callers, &rows).await;
+    only(At::RootCa, &["program", "manufacturer", "order", "handoff", "manifest"], callers, &rows).await;
 }
 
 #[tokio::test]
@@ -100,14 +115,19 @@ async fn at_an_intermediate_ca_operators_hand_on_the_line_issues_and_receivers_r
         ("issuance.v1.IssuanceService/AllowRework", "o"),
         ("issuance.v1.IssuanceService/ScrapDevice", "op"),
         ("issuance.v1.IssuanceService/ListInDoubt", "oap"),
+        ("issuance.v1.IssuanceService/GetDevice", "oap"),
         ("handoff.v1.HandoffService/OfferHandoff", "o"),
         ("handoff.v1.HandoffService/CancelHandoff", "o"),
+        ("handoff.v1.HandoffService/GetHandoff", "oar"),
+        ("handoff.v1.HandoffService/ListHandoffs", "oar"),
         ("handoff.v1.HandoffService/GetOffer", "or"),
         ("handoff.v1.HandoffService/AcceptHandoff", "or"),
         ("handoff.v1.HandoffService/ReportTally", "or"),
         ("handoff.v1.HandoffService/ApproveReinstatement", "o"),
+        ("manifest.v1.ManifestService/PutManifest", "o"),
+        ("manifest.v1.ManifestService/GetManifest", "oar"),
     ];
-    only(At::FactoryCa, callers, &rows).await;
+    only(At::FactoryCa, &["lot", "issuance", "handoff", "manifest"], callers, &rows).await;
 }
 
 #[tokio::test]
@@ -124,8 +144,11 @@ async fn at_the_provisioner_stations_work() {
         ("provisioning.v1.ProvisioningService/ProvisionStream", "s"),
         ("provisioning.v1.ProvisioningService/ConfirmWritten", "s"),
         ("provisioning.v1.ProvisioningService/GetUnit", "soa"),
+        ("provisioning.v1.ProvisioningService/ScrapUnit", "so"),
+        ("provisioning.v1.ProvisioningService/ListInDoubt", "soa"),
+        ("provisioning.v1.ProvisioningService/ListQuarantine", "oa"),
     ];
-    only(At::Provisioner, callers, &rows).await;
+    only(At::Provisioner, &["provisioning"], callers, &rows).await;
 }
 
 #[tokio::test]

@@ -43,9 +43,13 @@ impl Kept {
 
     /// The body from its beginning. What was lent before ends.
     pub(super) fn lend(&self) -> Body {
-        let mut state = locked(&self.0);
-        state.lent += 1;
-        Body::new(Lent { state: Arc::clone(&self.0), number: state.lent, at: 0 })
+        let number = {
+            let mut state = locked(&self.0);
+            state.lent += 1;
+            state.lent
+        };
+        // The body is asked whether it has ended as soon as it is made, so nothing may be locked here.
+        Body::new(Lent { state: Arc::clone(&self.0), number, at: 0 })
     }
 
     /// What was taken so far.

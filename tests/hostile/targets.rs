@@ -1,0 +1,185 @@
+//! Every reader of strangers' octets, as a function of octets. It must neither panic nor believe what it should not: what it does
+//! accept is looked at. `fuzz/` drives the same functions with coverage, the test beside this file with a bounded share.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::LazyLock,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use api::{custody, handoff, issuance as issuing, journal, lot, manufacturer, order, program, provisioning};
+use issuance::{AskedFor, KeyPolicy, Passphrase, SoftwareKey, gate};
+use mfg::{
+    Bundle, DeviceId, Handoff, LotId, Manifest, Terms,
+    terms::{DeviceKeyAlgorithm, HandoffKeyAlgorithm},
+};
+use pki::{
+    Certificate, CertificateRequest, RevocationList, UnixTime,
+    path::{PathOptions, Purpose, verify_path},
+    pem,
+};
+use prost::Message;
+use store::{EmbeddedStore, Options, Position, Store as _, StoreIdentity};
+
+/// A reader by its name.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: &[Target] = &[
+    ("csr", csr),
+    ("certificate_path", certificate_path),
+    ("revocation_list", revocation_list),
+    ("terms", terms),
+    ("handoff_extension", handoff_extension),
+    ("bundle", bundle),
+    ("manifest", manifest),
+    ("journal", journal_segment),
+    ("page_token", page_token),
+    ("grpc_bodies", grpc_bodies),
+    ("private_key", private_key),
+];
+
+/// A request for a device and for a lot. What passes has proved possession of a key that the policy allows.
+pub fn csr(octets: &[u8]) {
+    let (device, lot) = (DeviceId::parse("sn1").unwrap(), LotId::parse("t7").unwrap());
+    let devices = KeyPolicy::of(&[DeviceKeyAlgorithm::P256]);
+    let lots = KeyPolicy::ca(HandoffKeyAlgorithm::P256);
+    for (policy, asked) in [(&devices, AskedFor::Device(&device)), (&lots, AskedFor::Lot(&lot))] {
+        if let Ok(key) = gate(octets, policy, asked) {
+            let request = CertificateRequest::parse(octets).expect("the gate passed what does not parse");
+            assert_eq!(request.public_key().sha256(), key.public_key().sha256(), "another key than the request's");
+        }
+    }
+}
+
+/// Certificates in PEM or DER: the first is judged with all of them as candidates, and as anchors.
+pub fn certificate_path(octets: &[u8]) {
+    let text = std::str::from_utf8(octets).ok().and_then(|text| pem::certificates(text).ok());
+    let certificates = text.or_else(|| Certificate::parse(octets).ok().map(|one| vec![one])).unwrap_or_default();
+    let Some((leaf, others)) = certificates.split_first() else { return };
+    let options = PathOptions::new(UnixTime::new(1_780_000_000), Purpose::Any);
+    let _ = verify_path(leaf, others, &[], &options);
+    if let Ok(path) = verify_path(leaf, others, &certificates, &options) {
+        let _ = mfg::journey::read(&path, None).map(|journey| format!("{journey:?}"));
+        let _ = mfg::journey::read_issuer(&path, Some(&Bundle::default()));
+    }
+}
+
+/// A revocation list.
+pub fn revocation_list(octets: &[u8]) {
+    let _ = RevocationList::parse(octets).map(|list| format!("{list:?}"));
+}
+
+/// The terms of an order. There is one spelling of each.
+pub fn terms(octets: &[u8]) {
+    if let Ok(terms) = Terms::parse(octets) {
+        assert_eq!(terms.bytes().as_bytes(), octets, "terms have two spellings");
+    }
+}
+
+/// The handoff extension. DER has one spelling of each.
+pub fn handoff_extension(octets: &[u8]) {
+    if let Ok(handoff) = Handoff::from_der(octets) {
+        assert_eq!(handoff.to_der(), octets, "a handoff has two spellings");
+    }
+}
+
+/// What verifiers trust.
+pub fn bundle(octets: &[u8]) {
+    if let Ok(bundle) = Bundle::parse(octets) {
+        let json = bundle.to_json().expect("what was read can be written");
+        assert!(Bundle::parse(json.as_bytes()).is_ok(), "what was written cannot be read");
+    }
+}
+
+/// A list of device ids. There is one spelling of each.
+pub fn manifest(octets: &[u8]) {
+    if let Ok(manifest) = Manifest::parse(octets) {
+        assert_eq!(manifest.as_bytes(), octets, "a manifest has two spellings");
+    }
+}
+
+/// The store that journals are put into.
+pub fn identity() -> StoreIdentity {
+    StoreIdentity::new("intermediate-ca", "factory-y", [7; 16]).unwrap()
+}
+
+/// A journal's first segment, header included, in a store that knows nothing else. What opens can be read to its end.
+pub fn journal_segment(octets: &[u8]) {
+    static FOLDER: LazyLock<PathBuf> =
+        LazyLock::new(|| std::env::temp_dir().join(format!("countersign-hostile-{}", std::process::id())));
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let dir = FOLDER.join(NUMBER.fetch_add(1, Ordering::Relaxed).to_string());
+    EmbeddedStore::init(&dir, &identity()).unwrap();
+    fs::write(dir.join("journal/0000000000.segment"), octets).unwrap();
+    match EmbeddedStore::open(&dir, Options { reserve_bytes: 0, ..Options::default() }) {
+        Ok(store) => {
+            let page = store.history(Position::from_u64(0), store::MAX_LISTED).expect("what opened can be read");
+            for record in &page.records {
+                let _ = records::read(record);
+            }
+        }
+        Err(refusal) => assert!(!refusal.reason().is_empty()),
+    }
+    fs::remove_dir_all(&dir).unwrap();
+}
+
+/// A page token of a list; only what this list gave out is taken.
+pub fn page_token(octets: &[u8]) {
+    let token = String::from_utf8_lossy(octets);
+    if let Ok(page) = records::page::Page::read("lots", 10, &token)
+        && let Some(after) = page.after()
+    {
+        assert_eq!(records::page::token("lots", Some(after.to_owned())), token, "a token that was never given out");
+    }
+}
+
+/// Bodies of every service's requests, and what is read from them at the edge.
+pub fn grpc_bodies(octets: &[u8]) {
+    macro_rules! decode {
+        ($($message:ty),* $(,)?) => { $(let _ = <$message>::decode(octets);)* };
+    }
+    decode!(
+        program::v1::CreateProgramRequest,
+        program::v1::GetBundleRequest,
+        manufacturer::v1::RegisterManufacturerRequest,
+        manufacturer::v1::RotateIdentityKeyRequest,
+        order::v1::CreateOrderRequest,
+        order::v1::ApproveOrderRequest,
+        order::v1::AmendOrderRequest,
+        handoff::v1::OfferHandoffRequest,
+        handoff::v1::AcceptHandoffRequest,
+        handoff::v1::ReportTallyRequest,
+        lot::v1::ReceiveLotRequest,
+        lot::v1::OpenLotRequest,
+        lot::v1::ReinstateUnitsRequest,
+        issuing::v1::IssueDevicesRequest,
+        issuing::v1::ConfirmDevicesRequest,
+        provisioning::v1::ProvisionStreamRequest,
+        provisioning::v1::ConfirmWrittenRequest,
+        journal::v1::Record,
+    );
+    if let Ok(facts) = custody::v1::HandoffFacts::decode(octets) {
+        let _ = records::wire::read_facts("facts", Some(&facts));
+    }
+    if let Ok(tally) = custody::v1::Tally::decode(octets) {
+        let _ = records::wire::read_tally("tally", Some(&tally));
+    }
+    if let Ok(acceptance) = custody::v1::Acceptance::decode(octets) {
+        let _ = records::wire::read_acceptance("acceptance", Some(&acceptance));
+    }
+    if let Ok(request) = issuing::v1::DeviceRequest::decode(octets) {
+        let _ = api::RequestId::parse(&request.request_id);
+        let _ = DeviceId::parse(&request.device_id);
+        csr(&request.csr);
+    }
+}
+
+/// A private key file, plain or encrypted. What is read can be written.
+pub fn private_key(octets: &[u8]) {
+    for key in [SoftwareKey::from_pkcs8(octets), SoftwareKey::from_file(octets)].into_iter().flatten() {
+        assert!(key.to_pkcs8().is_ok());
+    }
+    let _ = SoftwareKey::from_encrypted_pkcs8(octets, &Passphrase::new("1234"));
+}
