@@ -37,6 +37,12 @@ fn flip(path: &Path, at: usize) {
     fs::write(path, octets).unwrap();
 }
 
+/// Damages records in the middle of a journal, one after the other.
+fn flip_all_over(path: &Path) {
+    let length = usize::try_from(fs::metadata(path).unwrap().len()).unwrap();
+    (length / 2..length * 3 / 4).step_by(97).for_each(|at| flip(path, at));
+}
+
 fn shorten(path: &Path, octets: u64) {
     let file = fs::File::options().write(true).open(path).unwrap();
     file.set_len(file.metadata().unwrap().len() - octets).unwrap();
@@ -90,7 +96,7 @@ const CASES: &[Case] = &[
         },
         PutRight,
     ),
-    ("the journal is damaged in the middle", |store, _| flip(&last_segment(store), 15_000), Ends("JOURNAL_DAMAGED")),
+    ("the journal is damaged in the middle", |store, _| flip_all_over(&last_segment(store)), Ends("JOURNAL_DAMAGED")),
     ("the journal lacks a segment", |store, _| remove(&last_segment(store)), Refused("JOURNAL_DAMAGED")),
     ("the journal was cut short", |store, _| shorten(&last_segment(store), 4000), Refused("JOURNAL_ROLLED_BACK")),
     (

@@ -85,15 +85,18 @@ fn every_target_has_its_fuzzing_program() {
     }
 }
 
-/// Writes the seeds where cargo-fuzz looks for them.
+/// Writes the seeds to the folder in `COUNTERSIGN_SEEDS`: where cargo-fuzz looks for them.
 #[test]
-#[ignore = "writes fuzz/corpus, for cargo fuzz"]
+#[ignore = "writes files, for cargo fuzz"]
 fn write_the_seeds() {
+    let unasked = || Path::new(env!("CARGO_TARGET_TMPDIR")).join("seeds");
+    let folder = std::env::var_os("COUNTERSIGN_SEEDS").map_or_else(unasked, PathBuf::from);
     for (name, _) in TARGETS {
-        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
+        let corpus = folder.join(name);
         std::fs::create_dir_all(&corpus).unwrap();
         for (number, seed) in seeds::of(name).into_iter().enumerate() {
             std::fs::write(corpus.join(format!("seed-{number}")), seed).unwrap();
         }
+        assert!(std::fs::read_dir(corpus).unwrap().next().is_some());
     }
 }

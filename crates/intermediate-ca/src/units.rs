@@ -51,15 +51,32 @@ pub(crate) fn reinstate(
     blanks: u32,
     devices: &[DeviceId],
 ) -> Result<(), Refusal> {
-    let id = lot.as_str();
-    let authority = &receiver.authority;
-    if let Some(before) = authority.same_request(act)? {
-        let same = matches!(before, Fact::UnitsReinstated(back) if back.lot == id
+    let repeated = || -> Result<Option<()>, Refusal> {
+        let Some(before) = receiver.authority.same_request(act)? else { return Ok(None) };
+        let same = matches!(before, Fact::UnitsReinstated(back) if back.lot == lot.as_str()
             && back.permission.as_ref() == Some(permission)
             && back.blanks == blanks
             && back.device_ids.iter().map(String::as_str).eq(devices.iter().map(DeviceId::as_str)));
-        return if same { Ok(()) } else { Err(reused(act, "content")) };
+        if same { Ok(Some(())) } else { Err(reused(act, "content")) }
+    };
+    if repeated()?.is_some() {
+        return Ok(());
     }
+    // What stands against it may be another try of it that was faster: then it is on record by now.
+    try_reinstate(receiver, act, lot, permission, blanks, devices)
+        .or_else(|refusal| if repeated()?.is_some() { Ok(()) } else { Err(refusal) })
+}
+
+fn try_reinstate(
+    receiver: &Receiver,
+    act: &Act,
+    lot: &LotId,
+    permission: &Reinstatement,
+    blanks: u32,
+    devices: &[DeviceId],
+) -> Result<(), Refusal> {
+    let id = lot.as_str();
+    let authority = &receiver.authority;
     let used = check_permission(receiver, id, permission)?;
     let count = u64::from(blanks).saturating_add(u64::try_from(devices.len()).unwrap_or(u64::MAX));
     if count != u64::from(permission.units) {
@@ -80,8 +97,7 @@ pub(crate) fn reinstate(
     unit.claims.push(Claim { key: keys::reinstatement_used(id), rule });
     match commit_once(authority.store(), act, unit)? {
         Once::Committed(_) => Ok(()),
-        // Another try of it was faster, or another request has its id: from now on it is on record which.
-        Once::Before(_) => reinstate(receiver, act, lot, permission, blanks, devices),
+        Once::Before(_) => Err(reused(act, "content")),
         Once::Refused(conflict) => Err(refuse_conflict(&conflict, id)),
     }
 }

@@ -23,7 +23,8 @@ fn main() -> ExitCode {
     refusals_have_their_exit_codes();
     a_fatal_stop_ends_with_one();
     a_panic_ends_the_process();
-    println!("process: 5 passed");
+    a_log_that_takes_nothing_stops_nothing();
+    println!("process: 6 passed");
     ExitCode::SUCCESS
 }
 
@@ -55,7 +56,11 @@ impl Process {
 
     /// The running process and its gRPC address.
     fn starts(&self) -> (Child, String) {
-        let mut child = self.command(&[]).spawn().unwrap();
+        Self::ready(&mut self.command(&[]))
+    }
+
+    fn ready(command: &mut Command) -> (Child, String) {
+        let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let line = line.strip_prefix("READY {\"grpc\":\"").unwrap_or_else(|| panic!("{line}"));
@@ -140,4 +145,14 @@ fn a_panic_ends_the_process() {
     // Ended by SIGABRT, so there is no code.
     assert_eq!(child.wait().unwrap().code(), None);
     assert!(stderr_of(&mut child).contains("aborting after a panic"));
+}
+
+/// As on a full disk: every line that is logged fails.
+fn a_log_that_takes_nothing_stops_nothing() {
+    let process = Process::new();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let (mut child, address) = Process::ready(process.command(&[]).stderr(full));
+    assert!(process.call(&address, "") && process.call(&address, ""));
+    assert!(Command::new("kill").arg("-TERM").arg(child.id().to_string()).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }

@@ -1,4 +1,5 @@
-//! A channel that carries the caller's trace on, makes calls again that were never sent, and knows whether the peer was reached.
+//! A channel that carries the caller's trace on, makes calls again that a connection took with it, and knows whether the peer was
+//! reached.
 
 use std::task::{Context, Poll};
 
@@ -14,7 +15,8 @@ use crate::refusal::reason_of;
 use crate::tls::ExpectedPeer;
 use crate::trace;
 
-/// What the generated clients call through. Clones share one connection; a connection that ends takes no call with it that was not sent.
+/// What the services' generated clients call through. Clones share one connection; when that ends, a call without an answer is made again
+/// over the next, so a service called this way must answer a repeated request with what came of it the first time.
 #[derive(Debug, Clone)]
 pub struct PeerChannel {
     channel: Channel,

@@ -1,11 +1,13 @@
-//! Calls that the peer never worked on are made again.
+//! Calls that a connection takes with it are made again.
 //!
 //! A server that lets a connection grow no older says GOAWAY, and which call was the last that it takes (RFC 9113, section 6.8). A call
 //! that was on its way then fails, and the library gives its request back to nobody. Here the body is only lent to the transport, and what
 //! was taken of it is remembered until the answer begins, so that the same request can be made over the next connection.
 //!
-//! Only two failures are repaired, and after both the server has not begun: none of the body was taken, so it has no message of the call;
-//! or its GOAWAY without an error names an earlier call as the last.
+//! Three failures are repaired. None of the body was taken: the server has no message of the call. Its GOAWAY without an error names an
+//! earlier call as the last: it has not begun. The connection broke, possibly before its GOAWAY was read: whether the server has begun is
+//! not known, and does not matter, because services answer a repeated request with what came of it the first time. This is why only
+//! services call this way.
 
 mod lent;
 
@@ -29,7 +31,7 @@ struct Head {
     extensions: http::Extensions,
 }
 
-/// Makes the call; again when the peer never worked on it. `channel` was polled ready.
+/// Makes the call; again when its connection ended before the answer began. `channel` was polled ready.
 pub(super) async fn call(mut channel: Channel, request: Request<Body>) -> Result<Response<Body>, Error> {
     let (parts, body) = request.into_parts();
     let http::request::Parts { method, uri, headers, extensions, .. } = parts;
@@ -45,14 +47,16 @@ pub(super) async fn call(mut channel: Channel, request: Request<Body>) -> Result
         };
         let repairable = match kept.taken() {
             Taken::Nothing => failed_over(&error, |_: &hyper::Error| true),
-            Taken::Remembered => failed_over(&error, names_an_earlier_call),
+            Taken::Remembered => {
+                failed_over(&error, names_an_earlier_call) || failed_over(&error, |_: &std::io::Error| true)
+            }
             Taken::Forgotten => false,
         };
         if !repairable || tries == MOST_TRIES {
             return Err(error);
         }
         tries += 1;
-        tracing::debug!(%error, "a connection ended before a call was worked on, making it again");
+        tracing::debug!(%error, "a connection ended before a call was answered, making it again");
         channel.ready().await?;
     }
 }
@@ -69,7 +73,7 @@ impl Head {
     }
 }
 
-/// Whether an error of the connection is among the causes. That nobody can be reached is none, nor is that time ran out.
+/// Whether such an error is among the causes.
 fn failed_over<E: std::error::Error + 'static>(error: &Error, is_it: impl Fn(&E) -> bool) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -184,6 +184,14 @@ fn reinstate(authority: &Authority, act: &Act, blanks: u32, devices: &[DeviceId]
     if authority.same_request(act)?.is_some() {
         return Ok(());
     }
+    // What stands against it may be another try of it that was faster: then it is on record by now.
+    try_reinstate(authority, act, blanks, devices).or_else(|refusal| match authority.same_request(act)? {
+        Some(_) => Ok(()),
+        None => Err(refusal),
+    })
+}
+
+fn try_reinstate(authority: &Authority, act: &Act, blanks: u32, devices: &[DeviceId]) -> Result<(), Refusal> {
     let back = UnitsReinstated { lot: LOT.to_owned(), blanks, ..UnitsReinstated::default() };
     let unit = authority.reinstatement(act, LOT, back, devices)?;
     match commit_once(authority.store(), act, unit)? {
