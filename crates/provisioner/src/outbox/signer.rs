@@ -6,9 +6,12 @@ use api::{
     journal::v1::record::Fact,
 };
 use bytes::Bytes;
-use records::{read, read_at};
+use mfg::DeviceState;
+use records::{keys, read, read_at, refuse_store};
 use service::client::PeerChannel;
 use store::{Record, Store};
+
+use crate::unit::{Stage, UnitOnRecord};
 
 use super::{Delivery, Destination, Outcome, may_pass};
 
@@ -25,6 +28,9 @@ impl Destination for ToSigner {
     fn delivery(&self, store: &dyn Store, record: &Record) -> Result<Option<Delivery<Bytes>>, Refusal> {
         let Fact::UnitWritten(written) = read(record)?.1 else { return Ok(None) };
         let Fact::UnitIssued(issued) = read_at(store, written.issued_at)?.2 else { return Ok(None) };
+        if is_overtaken(store, &issued.device_id, written.issued_at)? {
+            return Ok(None);
+        }
         let content = written.certificate_sha256;
         Ok(Some(Delivery { position: record.position, device_id: issued.device_id, content }))
     }
@@ -48,4 +54,17 @@ impl Destination for ToSigner {
         let devices = answer.into_inner().devices;
         Ok(devices.into_iter().map(|device| outcome(device.refusal.map(Refusal::from_wire))).collect())
     }
+}
+
+/// Whether the unit was scrapped, and perhaps came back, since its certificate was confirmed: told late, the confirmation would say of a
+/// unit in doubt that it is written.
+fn is_overtaken(store: &dyn Store, device_id: &str, issued_at: u64) -> Result<bool, Refusal> {
+    let Some(newest) = store.get(&keys::unit(device_id)).map_err(|e| refuse_store(&e))? else { return Ok(false) };
+    let newest = UnitOnRecord::from_record(store, &newest)?.map(|unit| unit.restored(store)).transpose()?;
+    let Some(Stage::Issued(stands)) = newest.map(|unit| unit.stage) else { return Ok(false) };
+    Ok(stands.at == issued_at
+        && match stands.state {
+            DeviceState::Scrapped | DeviceState::Issued => true,
+            DeviceState::Written | DeviceState::Registered | DeviceState::Superseded => false,
+        })
 }
