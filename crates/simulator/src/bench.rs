@@ -1,7 +1,7 @@
 //! How fast certificates are issued, measured at the services' gRPC faces and told as a share of what the cryptography allows.
 //!
 //! [`Bench`] says what is asked for. [`Bench::local`] starts services of its own, [`Bench::running`] drives those that
-//! `countersign demo --stay` left running. In the same run the [`ceiling`] is measured: verifying one CSR and signing one
+//! `countersign demo --stay` left running. In the same run the `ceiling` is measured: verifying one CSR and signing one
 //! certificate on every core, by the same library and with nothing else. The client shares the cores with the services, so the
 //! share counts what it costs too.
 

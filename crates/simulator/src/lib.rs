@@ -2,7 +2,7 @@
 //!
 //! [`Plan`] says who takes part and what is built; [`Folder`] is where everything of a world lies on disk; [`World`] runs the
 //! services as processes; [`journey`] does what the people would do, over gRPC, and tells a [`Narrator`] about it. `countersign demo`
-//! is one journey; end-to-end tests and simulations start their worlds here too, and so does [`bench`], which measures how fast a line
+//! is one journey; end-to-end tests and simulations start their worlds here too, and so does [`mod@bench`], which measures how fast a line
 //! issues.
 //!
 //! [`prepare`] leaves a world on disk for people to start by hand: `countersign init`.
