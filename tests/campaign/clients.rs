@@ -1,6 +1,14 @@
 //! Clients that want devices: half of them are provisioners at the signer, half are stations at the line.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use api::{
     RequestId,
@@ -61,12 +69,14 @@ pub(crate) struct Client {
     pub(crate) lost: usize,
     /// Requests that ended without a certificate.
     pub(crate) failures: usize,
+    /// Whether the power is off: nobody hears anything then.
+    dark: Arc<AtomicBool>,
 }
 
 impl Client {
-    pub(crate) fn new(books: &Path, number: usize) -> Self {
-        let book = Book::open(books, number);
-        Self { number, wanted: Vec::new(), told: BTreeMap::new(), book, lost: 0, failures: 0 }
+    pub(crate) fn new(books: &Path, number: usize, dark: &Arc<AtomicBool>) -> Self {
+        let (book, dark) = (Book::open(books, number), Arc::clone(dark));
+        Self { number, wanted: Vec::new(), told: BTreeMap::new(), book, lost: 0, failures: 0, dark }
     }
 
     fn way(&self, world: &World) -> Way {
@@ -178,6 +188,7 @@ impl Client {
     async fn ask(&mut self, way: &mut Way, wanted: &Wanted) -> Result<(), Status> {
         let answer = timeout(PATIENCE, call(way, wanted)).await;
         match answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer"))) {
+            Ok(_) if self.dark.load(Ordering::SeqCst) => Err(Status::unavailable("the power is off")),
             Ok(certificate) => {
                 match self.told.get(&wanted.device_id) {
                     Some(before) if *before != certificate => self.lost += 1,

@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
@@ -43,6 +44,8 @@ pub(crate) struct Ground {
     probe: Option<Client>,
     pub(crate) figures: Figures,
     signal: watch::Sender<Signal>,
+    /// Whether the power is off: no client hears anything then.
+    pub(crate) dark: Arc<AtomicBool>,
 }
 
 fn plan() -> Plan {
@@ -55,11 +58,13 @@ impl Ground {
         let program = inject::program(folder);
         let mut world = open(folder, program);
         Journey::new(&plan(), &mut world).run(&mut Silent).await.unwrap();
+        let dark = Arc::new(AtomicBool::new(false));
         Self {
             folder: folder.to_owned(),
             world,
-            clients: (0..CLIENTS).map(|number| Client::new(books, number)).collect(),
-            probe: Some(Client::new(books, CLIENTS)),
+            clients: (0..CLIENTS).map(|number| Client::new(books, number, &dark)).collect(),
+            probe: Some(Client::new(books, CLIENTS, &dark)),
+            dark,
             figures: Figures::default(),
             signal: watch::Sender::new(Signal::Up(0)),
         }
