@@ -376,13 +376,7 @@ impl Authority {
     /// As an issuance, `QUANTITY_SPENT` and `LOT_CLOSED` as far as the tally tells now, and `DEVICE_ID_TAKEN` and
     /// `PUBLIC_KEY_TAKEN` for another content. The same request again is valid.
     pub fn validate(&self, order: &DeviceOrder) -> Result<mfg::Tally, Refusal> {
-        let tally_of = |lot: &str| {
-            self.store()
-                .tally(&keys::lot(lot))
-                .map_err(|e| refuse_store(&e))?
-                .ok_or_else(|| Refusal::new("LOT_UNKNOWN", format!("lot {lot:?} is not known here")).with("lot", lot))
-        };
-        let tally = tally_of(&order.lot)?;
+        let tally = self.tally(&order.lot)?;
         let Preparation::Ready(prepared) = prepare(self, order)? else { return Ok(tally) };
         let key_digest = prepared.draft.subject_key_digest();
         for claim in &prepared.unit.claims {

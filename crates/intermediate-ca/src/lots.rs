@@ -212,12 +212,11 @@ pub(crate) fn described(
     })
 }
 
-/// A lot's record as the operators and the line read it.
+/// A lot as the operators and the line read it.
 ///
 /// # Errors
 /// What the store says; `JOURNAL_DAMAGED` when the record is no lot's.
-pub(crate) fn to_wire(authority: &Authority, record: &Record) -> Result<WireLot, Refusal> {
-    let on_record = LotOnRecord::from_record(authority.store(), record)?;
+pub(crate) fn to_wire(authority: &Authority, on_record: &LotOnRecord) -> Result<WireLot, Refusal> {
     let facts = on_record.facts().cloned();
     let id = facts.as_ref().map(|f| f.lot.clone()).unwrap_or_default();
     let Some(received) = on_record.received() else {

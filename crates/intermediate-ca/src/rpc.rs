@@ -7,10 +7,15 @@ use api::{
     lot::v1::{self as wire, lot_service_server::LotService},
 };
 use mfg::{DeviceId, LotId, ManufacturerId};
-use records::{Caller, keys, named, page, refuse_store};
+use records::{Caller, named, page, refuse_store};
 use tonic::{Request, Response, Status};
 
-use crate::{close, lots, receive::Receiver, reports, units};
+use crate::{
+    close,
+    lots::{self, LotOnRecord},
+    receive::Receiver,
+    reports, units,
+};
 
 /// The service over one receiver.
 #[derive(Clone)]
@@ -63,7 +68,10 @@ impl LotService for LotRpc {
             let authority = &receiver.authority;
             let listed = authority.store().list("lots", page.after(), page.limit()).map_err(|e| refuse_store(&e))?;
             let next = (listed.len() == page.limit()).then(|| listed.last().map(|(name, _)| name.clone())).flatten();
-            let lots = listed.iter().map(|(_, record)| lots::to_wire(authority, record)).collect::<Result<_, _>>()?;
+            let lots = listed
+                .iter()
+                .map(|(_, record)| lots::to_wire(authority, &LotOnRecord::from_record(authority.store(), record)?))
+                .collect::<Result<_, _>>()?;
             Ok(wire::ListLotsResponse { lots, next_page_token: page::token("lots", next) })
         })
         .await
@@ -165,10 +173,5 @@ impl LotService for LotRpc {
 
 fn on_record(receiver: &Receiver, id: &str) -> Result<wire::Lot, Refusal> {
     let authority = &receiver.authority;
-    let record = authority
-        .store()
-        .get(&keys::lot(id))
-        .map_err(|e| refuse_store(&e))?
-        .ok_or_else(|| Refusal::new("LOT_UNKNOWN", format!("lot {id:?} is not known here")).with("lot", id))?;
-    lots::to_wire(authority, &record)
+    lots::to_wire(authority, &LotOnRecord::of(authority.store(), id)?)
 }

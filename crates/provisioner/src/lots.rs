@@ -135,13 +135,21 @@ impl KnownLots {
         if let Some(chain) = self.chains.lock().unwrap_or_else(PoisonError::into_inner).get(lot) {
             return Ok(chain.clone());
         }
-        let record = self.store.get(&keys::lot_chain(lot)).map_err(|e| refuse_store(&e))?;
-        let learned = record.map(|r| read(&r)).transpose()?;
-        let Some((_, Fact::LotLearned(learned))) = learned else {
-            return Err(Refusal::new("JOURNAL_DAMAGED", format!("the chain of lot {lot} is on no record")));
-        };
-        self.chains.lock().unwrap_or_else(PoisonError::into_inner).insert(lot.to_owned(), learned.chain.clone());
-        Ok(learned.chain)
+        let chain = chain_on_record(self.store.as_ref(), lot)?;
+        self.chains.lock().unwrap_or_else(PoisonError::into_inner).insert(lot.to_owned(), chain.clone());
+        Ok(chain)
+    }
+}
+
+/// The chain of a lot that units were issued from, as it was learned.
+///
+/// # Errors
+/// `JOURNAL_DAMAGED` when it never was; what the store says.
+pub(crate) fn chain_on_record(store: &dyn Store, lot: &str) -> Result<Vec<Bytes>, Refusal> {
+    let record = store.get(&keys::lot_chain(lot)).map_err(|e| refuse_store(&e))?;
+    match record.map(|record| read(&record)).transpose()? {
+        Some((_, Fact::LotLearned(learned))) => Ok(learned.chain),
+        Some(_) | None => Err(Refusal::new("JOURNAL_DAMAGED", format!("the chain of lot {lot} is on no record"))),
     }
 }
 

@@ -215,7 +215,13 @@ impl Factory {
     /// The lot as the operators read it.
     fn lot(&self, id: &str) -> Option<Lot> {
         let record = self.store.get(&keys::lot(id)).unwrap()?;
-        Some(lots::to_wire(&self.receiver.authority, &record).unwrap())
+        Some(
+            lots::to_wire(
+                &self.receiver.authority,
+                &lots::LotOnRecord::from_record(self.receiver.authority.store(), &record).unwrap(),
+            )
+            .unwrap(),
+        )
     }
 
     fn is_open(&self, id: &str) -> bool {

@@ -10,13 +10,16 @@ use api::{
 };
 use bytes::Bytes;
 use pki::Sha256;
-use records::{Act, Caller, keys, read, read_at, refuse_store, wire};
+use records::{Act, Caller, keys, read, read_at, wire};
 use service::{Clock, client::PeerChannel};
 use std::sync::Arc;
 use store::{Claim, Record, Rule, Store};
 
 use super::{Delivery, Destination, Outcome, may_pass};
-use crate::unit::{Stage, UnitOnRecord};
+use crate::{
+    lots::chain_on_record,
+    unit::{Stage, UnitOnRecord},
+};
 
 /// The hub as a destination.
 pub(crate) struct ToHub {
@@ -89,7 +92,7 @@ fn event(store: &dyn Store, record: &Record) -> Result<Option<Event>, Refusal> {
     match read(record)?.1 {
         Fact::UnitWritten(written) => {
             let issued = issued(store, written.issued_at)?;
-            let chain = std::iter::once(issued.certificate).chain(lot_chain(store, &issued.lot)?).collect();
+            let chain = std::iter::once(issued.certificate).chain(chain_on_record(store, &issued.lot)?).collect();
             Ok(Some((issued.device_id, LineEvent::Written, chain, Bytes::new())))
         }
         Fact::UnitIssued(issued) => superseded(store, &issued),
@@ -119,13 +122,5 @@ fn issued(store: &dyn Store, at: u64) -> Result<UnitIssued, Refusal> {
     match read_at(store, at)? {
         (_, _, Fact::UnitIssued(issued)) => Ok(issued),
         (record, ..) => Err(Refusal::new("JOURNAL_DAMAGED", format!("the record at {} is no issue", record.position))),
-    }
-}
-
-fn lot_chain(store: &dyn Store, lot: &str) -> Result<Vec<Bytes>, Refusal> {
-    let record = store.get(&keys::lot_chain(lot)).map_err(|e| refuse_store(&e))?;
-    match record.map(|record| read(&record)).transpose()? {
-        Some((_, Fact::LotLearned(learned))) => Ok(learned.chain),
-        Some(_) | None => Err(Refusal::new("JOURNAL_DAMAGED", format!("the chain of lot {lot} is on no record"))),
     }
 }
