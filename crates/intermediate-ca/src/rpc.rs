@@ -67,7 +67,7 @@ impl LotService for LotRpc {
         self.run(move |receiver| {
             let authority = &receiver.authority;
             let listed = authority.store().list("lots", page.after(), page.limit()).map_err(|e| refuse_store(&e))?;
-            let next = (listed.len() == page.limit()).then(|| listed.last().map(|(name, _)| name.clone())).flatten();
+            let next = page::end(&listed, page.limit());
             let lots = listed
                 .iter()
                 .map(|(_, record)| lots::to_wire(authority, &LotOnRecord::from_record(authority.store(), record)?))

@@ -11,7 +11,6 @@ use issuance::{KeyKind, SoftwareKey, make_csr};
 use mfg::{DeviceId, LotId};
 use records::{Caller, named, page, wire as convert};
 use service::{PeerIdentity, trace};
-use store::Position;
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
@@ -241,11 +240,8 @@ impl ProvisioningService for ProvisioningRpc {
     ) -> Result<Response<wire::ListInDoubtResponse>, Status> {
         let message = request.into_inner();
         let page = page::Page::read("in-doubt", message.page_size, &message.page_token)?;
-        let from = page.after().map_or(Ok(0), str::parse);
-        let from = from.map_err(|_| Refusal::malformed("page_token", "is no position"))?;
-        let (units, next) = self.desk.in_doubt(Position::from_u64(from), page.limit()).await?;
-        let next = next.map(|at| at.as_u64().to_string());
-        Ok(Response::new(wire::ListInDoubtResponse { units, next_page_token: page::token("in-doubt", next) }))
+        let (units, next) = self.desk.in_doubt(page.position()?, page.limit()).await?;
+        Ok(Response::new(wire::ListInDoubtResponse { units, next_page_token: page::token_at("in-doubt", next) }))
     }
 
     async fn list_quarantine(

@@ -2,7 +2,8 @@
 //!
 //! The store knows frames, keys and tallies; the protos know messages. Here they meet: [`Act::unit`] turns a fact into a unit,
 //! [`read`] turns a record back into a fact, [`keys`] names the key spaces, [`replayed`] answers whether a request was done before,
-//! [`wire`] converts between the domain's types and the protos'. It decides nothing about custody.
+//! [`wire`] converts between the domain's types and the protos'; [`page`] and [`scan()`] make pages of lists, and of what is listed
+//! nowhere. It decides nothing about custody.
 
 mod act;
 mod commit_queue;
@@ -13,6 +14,7 @@ mod open;
 pub mod page;
 mod read;
 mod refuse;
+mod scan;
 pub mod wire;
 
 pub use act::{Act, Caller};
@@ -21,3 +23,4 @@ pub use once::{Once, commit_once, commit_one, reused};
 pub use open::{init_store, open_store};
 pub use read::{read, read_at, replayed};
 pub use refuse::{named, refuse_conflict, refuse_store};
+pub use scan::scan;

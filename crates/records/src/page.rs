@@ -2,6 +2,7 @@
 
 use api::Refusal;
 use pki::Sha256;
+use store::Position;
 
 const DEFAULT: usize = 100;
 const MOST: usize = 1000;
@@ -46,6 +47,27 @@ impl Page {
     pub fn after(&self) -> Option<&str> {
         self.after.as_deref()
     }
+
+    /// Where in the journal the page begins, of what [`scan`](crate::scan) finds.
+    ///
+    /// # Errors
+    /// `REQUEST_MALFORMED` when the token is of a list by names.
+    pub fn position(&self) -> Result<Position, Refusal> {
+        let at = self.after().map_or(Ok(0), str::parse);
+        at.map(Position::from_u64).map_err(|_| Refusal::malformed("page_token", "is no position"))
+    }
+}
+
+/// The name that a full page ended with; none when it was not full.
+#[must_use]
+pub fn end<T>(listed: &[(String, T)], limit: usize) -> Option<String> {
+    listed.last().filter(|_| listed.len() == limit).map(|(name, _)| name.clone())
+}
+
+/// The token of the next page of what [`scan`](crate::scan) finds; empty at the end.
+#[must_use]
+pub fn token_at(list: &str, next: Option<Position>) -> String {
+    token(list, next.map(|at| at.as_u64().to_string()))
 }
 
 /// The token of the next page of a list; empty at the end.

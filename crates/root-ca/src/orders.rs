@@ -135,7 +135,7 @@ impl Orders {
     /// What the store says.
     pub(crate) fn list(&self, after: Option<&str>, limit: usize) -> Result<Page, Refusal> {
         let listed = self.authority.store().list("orders", after, limit).map_err(|e| refuse_store(&e))?;
-        let next = (listed.len() == limit).then(|| listed.last().map(|(name, _)| name.clone())).flatten();
+        let next = records::page::end(&listed, limit);
         let to_wire = |(_, record): &(String, Record)| {
             let order = OrderOnRecord::from_record(self.authority.store(), record)?;
             self.to_wire(&order, order.state())

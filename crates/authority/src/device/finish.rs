@@ -8,7 +8,7 @@ use api::{
 use mfg::{DeviceEvent, DeviceId, DeviceState, Movement, Tally};
 use pki::{Sha256, UnixTime};
 use records::{Act, Once, commit_once, keys, named, read, refuse_conflict, refuse_store, reused, wire};
-use store::{Claim, Position, Rule, TallyMove, Unit};
+use store::{Claim, Position, Record, Rule, TallyMove, Unit};
 
 use super::{
     Certified, Standing, in_progress,
@@ -20,8 +20,6 @@ use crate::authority::Authority;
 const MAX_WHY: usize = 200;
 /// Most attempts at a step that others come in between of.
 const MOST_TRIES: usize = 8;
-/// Most journal records that one page of devices in doubt looks at.
-const SCANNED: usize = 10_000;
 
 /// One device as the line read it back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -243,39 +241,32 @@ impl Authority {
     /// # Errors
     /// `LOT_UNKNOWN`; what the store says.
     pub fn in_doubt(&self, lot: &str, from: Position, limit: usize) -> Result<InDoubt, Refusal> {
-        let tally = self.tally(lot)?;
-        let mut found = Vec::new();
-        let mut from = from;
-        let mut scanned = 0;
-        while tally.in_doubt() > 0 && scanned < SCANNED {
-            let page = self.store().history(from, store::MAX_LISTED).map_err(|e| refuse_store(&e))?;
-            for record in &page.records {
-                if found.len() == limit {
-                    return Ok((found, Some(record.position)));
-                }
-                let (entry, Fact::DeviceIntent(intent)) = read(record)? else { continue };
-                if intent.lot != lot {
-                    continue;
-                }
-                let id = DeviceId::parse(&intent.device_id).map_err(named(mfg::IdRefusal::reason))?;
-                let Ok((_, current, DeviceState::Issued, _)) = on_record::device(self.store(), &id) else { continue };
-                if current.intent_at != record.position {
-                    continue;
-                }
-                found.push(wire_issuance::DeviceInDoubt {
-                    device_id: intent.device_id,
-                    certificate_sha256: current.certificate()?.map(|der| wire::digest(&Sha256::of(&der))),
-                    issued_at: Some(wire::timestamp(UnixTime::new(entry.at))),
-                    generation: intent.generation,
-                });
-            }
-            scanned = scanned.saturating_add(page.records.len());
-            if page.next >= page.head.position {
-                return Ok((found, None));
-            }
-            from = page.next;
+        if self.tally(lot)?.in_doubt() == 0 {
+            return Ok((Vec::new(), None));
         }
-        Ok((found, (tally.in_doubt() > 0).then_some(from)))
+        records::scan(self.store(), from, limit, |record| self.still_in_doubt(lot, record))
+    }
+
+    /// The device of a lot whose intent is recorded here, if this is its newest and nobody has confirmed it.
+    fn still_in_doubt(&self, lot: &str, record: &Record) -> Result<Option<wire_issuance::DeviceInDoubt>, Refusal> {
+        let (entry, Fact::DeviceIntent(intent)) = read(record)? else { return Ok(None) };
+        if intent.lot != lot {
+            return Ok(None);
+        }
+        let id = DeviceId::parse(&intent.device_id).map_err(named(mfg::IdRefusal::reason))?;
+        let current = match on_record::device(self.store(), &id) {
+            Ok((_, current, DeviceState::Issued, _)) if current.intent_at == record.position => current,
+            Ok(_) => return Ok(None),
+            // Its only intent was voided.
+            Err(refusal) if refusal.reason() == "DEVICE_UNKNOWN" => return Ok(None),
+            Err(refusal) => return Err(refusal),
+        };
+        Ok(Some(wire_issuance::DeviceInDoubt {
+            device_id: intent.device_id,
+            certificate_sha256: current.certificate()?.map(|der| wire::digest(&Sha256::of(&der))),
+            issued_at: Some(wire::timestamp(UnixTime::new(entry.at))),
+            generation: intent.generation,
+        }))
     }
 
     /// A lot's tally.

@@ -9,7 +9,6 @@ use api::{
 use mfg::DeviceId;
 use records::{Act, Caller, named, page, wire as convert};
 use service::trace;
-use store::Position;
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
@@ -202,12 +201,10 @@ impl IssuanceService for IssuanceRpc {
         let message = request.into_inner();
         let list = format!("in-doubt/{}", message.lot);
         let page = page::Page::read(&list, message.page_size, &message.page_token)?;
-        let from =
-            page.after().map_or(Ok(0), str::parse).map_err(|_| Refusal::malformed("page_token", "is no position"))?;
+        let from = page.position()?;
         self.run(move |authority| {
-            let (devices, next) = authority.in_doubt(&message.lot, Position::from_u64(from), page.limit())?;
-            let next = next.map(|at| at.as_u64().to_string());
-            Ok(wire::ListInDoubtResponse { devices, next_page_token: page::token(&list, next) })
+            let (devices, next) = authority.in_doubt(&message.lot, from, page.limit())?;
+            Ok(wire::ListInDoubtResponse { devices, next_page_token: page::token_at(&list, next) })
         })
         .await
     }

@@ -9,17 +9,14 @@ use api::{
 };
 use mfg::DeviceState;
 use pki::{Sha256, UnixTime};
-use records::{keys, read, refuse_store, wire};
-use store::{Position, Store};
+use records::{keys, page, read, refuse_store, scan, wire};
+use store::{Position, Record, Store};
 
 use super::Desk;
 use crate::{
     outbox,
     unit::{Stage, UnitOnRecord},
 };
-
-/// Most journal records that one page looks at.
-const SCANNED: usize = 10_000;
 
 /// A page with the journal position at which the next one goes on.
 type UnitsPage = (Vec<UnitInDoubt>, Option<Position>);
@@ -31,7 +28,12 @@ impl Desk {
     /// What the store says.
     pub(crate) async fn in_doubt(&self, from: Position, limit: usize) -> Result<UnitsPage, Refusal> {
         let store = Arc::clone(&self.store);
-        self.workers.run(move || in_doubt(store.as_ref(), from, limit)).await
+        self.workers
+            .run(move || {
+                let store = store.as_ref();
+                scan(store, from, limit, |record| still_in_doubt(store, record))
+            })
+            .await
     }
 
     /// What was set aside, by name.
@@ -48,37 +50,22 @@ impl Desk {
     }
 }
 
-fn in_doubt(store: &dyn Store, mut from: Position, limit: usize) -> Result<UnitsPage, Refusal> {
-    let mut found = Vec::new();
-    let mut scanned = 0;
-    while scanned < SCANNED {
-        let page = store.history(from, store::MAX_LISTED).map_err(|e| refuse_store(&e))?;
-        for record in &page.records {
-            if found.len() == limit {
-                return Ok((found, Some(record.position)));
-            }
-            let (entry, Fact::UnitIssued(issued)) = read(record)? else { continue };
-            let newest = store.get(&keys::unit(&issued.device_id)).map_err(|e| refuse_store(&e))?;
-            let newest = newest.map(|newest| UnitOnRecord::from_record(store, &newest)).transpose()?.flatten();
-            let Some(newest) = newest.map(|unit| unit.restored(store)).transpose()? else { continue };
-            let Stage::Issued(stands) = &newest.stage else { continue };
-            if stands.at != record.position.as_u64() || stands.state != DeviceState::Issued {
-                continue;
-            }
-            found.push(UnitInDoubt {
-                device_id: issued.device_id,
-                lot: issued.lot,
-                certificate_sha256: wire::digest(&Sha256::of(&issued.certificate)),
-                issued_at: Some(wire::timestamp(UnixTime::new(entry.at))),
-            });
-        }
-        scanned = scanned.saturating_add(page.records.len());
-        if page.next >= page.head.position {
-            return Ok((found, None));
-        }
-        from = page.next;
+/// The unit whose certificate is recorded here, if this is its newest and nobody has confirmed it.
+fn still_in_doubt(store: &dyn Store, record: &Record) -> Result<Option<UnitInDoubt>, Refusal> {
+    let (entry, Fact::UnitIssued(issued)) = read(record)? else { return Ok(None) };
+    let newest = store.get(&keys::unit(&issued.device_id)).map_err(|e| refuse_store(&e))?;
+    let newest = newest.map(|newest| UnitOnRecord::from_record(store, &newest)).transpose()?.flatten();
+    let Some(newest) = newest.map(|unit| unit.restored(store)).transpose()? else { return Ok(None) };
+    let Stage::Issued(stands) = &newest.stage else { return Ok(None) };
+    if stands.at != record.position.as_u64() || stands.state != DeviceState::Issued {
+        return Ok(None);
     }
-    Ok((found, Some(from)))
+    Ok(Some(UnitInDoubt {
+        device_id: issued.device_id,
+        lot: issued.lot,
+        certificate_sha256: wire::digest(&Sha256::of(&issued.certificate)),
+        issued_at: Some(wire::timestamp(UnixTime::new(entry.at))),
+    }))
 }
 
 fn quarantine(
@@ -87,7 +74,7 @@ fn quarantine(
     limit: usize,
 ) -> Result<(Vec<Quarantined>, Option<String>), Refusal> {
     let listed = store.list(outbox::QUARANTINE, after, limit).map_err(|e| refuse_store(&e))?;
-    let next = (listed.len() == limit).then(|| listed.last().map(|(name, _)| name.clone())).flatten();
+    let next = page::end(&listed, limit);
     let mut deliveries = Vec::with_capacity(listed.len());
     for (_, record) in &listed {
         let (entry, Fact::OutboxQuarantined(aside)) = read(record)? else { continue };

@@ -6,6 +6,7 @@ mod once;
 mod opening;
 mod pages;
 mod queue;
+mod scan;
 mod wire;
 
 use api::{RequestId, custody::v1::HandoffFacts, journal::v1::LotAccepting, journal::v1::record::Fact};

@@ -23,7 +23,7 @@ type Listed<T> = (Vec<T>, Option<String>);
 
 pub(super) fn list<T: Registered>(orders: &Orders, after: Option<&str>, limit: usize) -> Result<Listed<T>, Refusal> {
     let listed = orders.authority.store().list(T::COLLECTION, after, limit).map_err(|e| refuse_store(&e))?;
-    let next = (listed.len() == limit).then(|| listed.last().map(|(name, _)| name.clone())).flatten();
+    let next = page::end(&listed, limit);
     let items = listed.iter().map(|(_, record)| decode(record)).collect::<Result<_, _>>()?;
     Ok((items, next))
 }
