@@ -68,19 +68,16 @@ impl Occasion {
 
     /// As it stands in the journal: a first certificate is the unmarked case.
     fn recorded(self) -> u32 {
-        match self {
-            Self::First => 0,
-            Self::Replacement => 2,
-            Self::Rework => 3,
-        }
+        let number = match self {
+            Self::First => WireOccasion::Unspecified,
+            Self::Replacement => WireOccasion::Replacement,
+            Self::Rework => WireOccasion::Rework,
+        };
+        i32::from(number).cast_unsigned()
     }
 
     fn of(intent: &DeviceIntent) -> Self {
-        match intent.occasion {
-            2 => Self::Replacement,
-            3 => Self::Rework,
-            0..=1 | 4.. => Self::First,
-        }
+        Self::read(intent.occasion.cast_signed()).unwrap_or(Self::First)
     }
 
     /// What the lot's tally does with it.
