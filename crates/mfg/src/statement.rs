@@ -136,8 +136,10 @@ impl Statement {
         let mut content = Vec::with_capacity(192);
         encode::element(&mut content, encode::OCTET_STRING, lot.as_bytes());
         let fields = TallyFields::from(*tally);
-        let TallyFields { received, provisioned, written, handed_over, reserved, scrapped, closed } = fields;
-        for count in [received, provisioned, written, handed_over, reserved, scrapped, closed, journal.position] {
+        let TallyFields { received, provisioned, written, handed_over, reserved, scrapped, closed, scrapped_devices } =
+            fields;
+        let counts = [received, provisioned, written, handed_over, reserved, scrapped, closed, scrapped_devices];
+        for count in counts.into_iter().chain([journal.position]) {
             encode::integer(&mut content, count);
         }
         encode::element(&mut content, encode::OCTET_STRING, journal.chain.as_bytes());

@@ -1,6 +1,7 @@
 //! The law of conservation, per lot: received = provisioned + handed over + reserved + scrapped + remaining (+ void
 //! once the lot is closed). What remains is never stored but derived, so a tally that breaks the law has no value.
-//! Of the provisioned units some are written, the others are in doubt.
+//! Of the provisioned units some are written, the others are in doubt; of the scrapped ones some had a device certificate, and
+//! come back as nothing else.
 
 mod fields;
 
@@ -13,7 +14,7 @@ use crate::quantity::Quantity;
 /// What became of the units of one lot.
 ///
 /// Invariant: of a lot with a quantity, the four counts never sum to more than what was received; of any lot, no more units are
-/// written than provisioned.
+/// written than provisioned, and no more scrapped with a certificate than scrapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tally {
     received: Quantity,
@@ -22,6 +23,7 @@ pub struct Tally {
     handed_over: u64,
     reserved: u64,
     scrapped: u64,
+    scrapped_devices: u64,
     phase: Phase,
 }
 
@@ -101,7 +103,7 @@ pub enum Shortage {
     NotProvisioned,
     /// No unit is written.
     NotWritten,
-    /// Fewer units are scrapped than asked for.
+    /// Fewer units are scrapped, as what is to come back, than asked for.
     NotScrapped,
     /// Units are in doubt; confirm, replace or scrap them before closing.
     UnitsInDoubt,
@@ -148,7 +150,7 @@ impl fmt::Display for Shortage {
             Self::NotReserved => "fewer units are reserved than asked for",
             Self::NotProvisioned => "no provisioned unit is in doubt",
             Self::NotWritten => "no unit is written",
-            Self::NotScrapped => "fewer units are scrapped than asked for",
+            Self::NotScrapped => "fewer units of this kind are scrapped than asked for",
             Self::UnitsInDoubt => "units of the lot are in doubt",
             Self::LotClosed => "the lot is closed",
             Self::AlreadyOpen => "the lot is open already",
@@ -172,7 +174,16 @@ impl Tally {
     /// The tally of a lot that was just received.
     #[must_use]
     pub fn open(received: Quantity) -> Self {
-        Self { received, provisioned: 0, written: 0, handed_over: 0, reserved: 0, scrapped: 0, phase: Phase::Open }
+        Self {
+            received,
+            provisioned: 0,
+            written: 0,
+            handed_over: 0,
+            reserved: 0,
+            scrapped: 0,
+            scrapped_devices: 0,
+            phase: Phase::Open,
+        }
     }
 
     /// The tally after `movement`; this one stays as it is.
@@ -212,19 +223,23 @@ impl Tally {
             Movement::ScrapBlank(units) => next.spend(units)?.into_count(&mut next.scrapped)?,
             Movement::ScrapProvisioned => {
                 next.take_in_doubt()?;
-                Spent(1).into_count(&mut next.scrapped)?;
+                next.scrap_device()?;
             }
             Movement::ScrapWritten => {
                 take(&mut next.written, 1, Shortage::NotWritten)?;
                 next.take_in_doubt()?;
-                Spent(1).into_count(&mut next.scrapped)?;
+                next.scrap_device()?;
             }
             Movement::ReinstateBlank(units) => {
                 next.still_open()?;
-                take(&mut next.scrapped, at_least_one(units)?, Shortage::NotScrapped)?;
+                if next.scrapped_blanks() < u64::from(at_least_one(units)?) {
+                    return Err(Shortage::NotScrapped);
+                }
+                take(&mut next.scrapped, units, Shortage::NotScrapped)?;
             }
             Movement::ReinstateProvisioned => {
                 next.still_open()?;
+                take(&mut next.scrapped_devices, 1, Shortage::NotScrapped)?;
                 take(&mut next.scrapped, 1, Shortage::NotScrapped)?;
                 Spent(1).into_count(&mut next.provisioned)?;
             }
@@ -262,6 +277,11 @@ impl Tally {
             return Err(Shortage::NotProvisioned);
         }
         take(&mut self.provisioned, 1, Shortage::NotProvisioned)
+    }
+
+    fn scrap_device(&mut self) -> Result<(), Shortage> {
+        Spent(1).into_count(&mut self.scrapped_devices)?;
+        Spent(1).into_count(&mut self.scrapped)
     }
 
     /// Checks that `units` remain; the caller counts them somewhere, which is what takes them from the remaining.
@@ -346,6 +366,18 @@ impl Tally {
     #[must_use]
     pub fn scrapped(&self) -> u64 {
         self.scrapped
+    }
+
+    /// Of the scrapped units, those that had a device certificate.
+    #[must_use]
+    pub fn scrapped_devices(&self) -> u64 {
+        self.scrapped_devices
+    }
+
+    /// Of the scrapped units, those that never had one.
+    #[must_use]
+    pub fn scrapped_blanks(&self) -> u64 {
+        self.scrapped.saturating_sub(self.scrapped_devices)
     }
 
     /// Whether the lot may still spend.

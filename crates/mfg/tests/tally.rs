@@ -54,6 +54,7 @@ proptest! {
             }
             prop_assert_eq!(counted(&tally) + units(tally.remaining()) + units(tally.void()), received);
             prop_assert_eq!(tally.written() + tally.in_doubt(), tally.provisioned());
+            prop_assert_eq!(tally.scrapped_blanks() + tally.scrapped_devices(), tally.scrapped());
             prop_assert_eq!(Tally::try_from(TallyFields::from(tally)).unwrap(), tally);
         }
     }
@@ -74,13 +75,15 @@ proptest! {
     #[test]
     fn numbers_that_break_the_law_are_no_tally(
         received in 0u64..20, provisioned in 0u64..30, written in 0u64..30, handed_over in 0u64..10, reserved in 0u64..10,
-        scrapped in 0u64..10, closed in 0u64..3,
+        scrapped in 0u64..10, scrapped_devices in 0u64..10, closed in 0u64..3,
     ) {
-        let fields = TallyFields { received, provisioned, written, handed_over, reserved, scrapped, closed };
+        let fields =
+            TallyFields { received, provisioned, written, handed_over, reserved, scrapped, closed, scrapped_devices };
         if let Ok(tally) = Tally::try_from(fields) {
             prop_assert_eq!(TallyFields::from(tally), fields);
             prop_assert!(received == 0 || counted(&tally) <= received);
             prop_assert!(written <= provisioned);
+            prop_assert!(scrapped_devices <= scrapped);
         }
     }
 }
@@ -100,6 +103,7 @@ fn every_refusal_is_named() {
         reserved: 0,
         scrapped: 0,
         closed: 0,
+        scrapped_devices: 0,
     };
     let endless = Tally::try_from(endless).unwrap();
     let table = [
@@ -159,6 +163,23 @@ fn a_rework_puts_a_written_unit_back_in_doubt_and_a_reinstated_one_too() {
     assert_eq!((reworked.written(), reworked.in_doubt(), reworked.provisioned()), (0, 1, 1));
     let back = reworked.apply(Movement::ScrapProvisioned).unwrap().apply(Movement::ReinstateProvisioned).unwrap();
     assert_eq!((back.in_doubt(), back.scrapped(), back.remaining()), (1, 0, Remaining::Units(1)));
+}
+
+#[test]
+fn a_scrapped_unit_comes_back_as_what_it_was() {
+    let lot = Tally::open(Quantity::of(3).unwrap());
+    let device = lot.apply(Movement::Provision).unwrap().apply(Movement::ScrapProvisioned).unwrap();
+    let written = lot.apply(Movement::Provision).unwrap().apply(Movement::Write).unwrap();
+    let written = written.apply(Movement::ScrapWritten).unwrap();
+    let blank = lot.apply(Movement::ScrapBlank(2)).unwrap();
+    for scrapped in [device, written] {
+        assert_eq!((scrapped.scrapped_devices(), scrapped.scrapped_blanks()), (1, 0));
+        assert_eq!(scrapped.apply(Movement::ReinstateBlank(1)).unwrap_err().reason(), "NOT_SCRAPPED");
+        assert_eq!(scrapped.apply(Movement::ReinstateProvisioned).unwrap().scrapped(), 0);
+    }
+    assert_eq!(blank.apply(Movement::ReinstateProvisioned).unwrap_err().reason(), "NOT_SCRAPPED");
+    assert_eq!(blank.apply(Movement::ReinstateBlank(3)).unwrap_err().reason(), "NOT_SCRAPPED");
+    assert_eq!(blank.apply(Movement::ReinstateBlank(2)).unwrap(), lot);
 }
 
 #[test]

@@ -54,6 +54,7 @@ pub fn tally(tally: &Tally) -> custody::Tally {
         handed_over: tally.handed_over(),
         reserved: tally.reserved(),
         scrapped: tally.scrapped(),
+        scrapped_devices: tally.scrapped_devices(),
         remaining: match tally.remaining() {
             Remaining::Units(units) => Some(units),
             Remaining::Unlimited => None,
@@ -79,6 +80,7 @@ pub fn read_tally(field: &str, tally: Option<&custody::Tally>) -> Result<Tally, 
         reserved: tally.reserved,
         scrapped: tally.scrapped,
         closed: u64::from(tally.closed),
+        scrapped_devices: tally.scrapped_devices,
     };
     Tally::try_from(fields).map_err(named(mfg::tally::NotATally::reason))
 }

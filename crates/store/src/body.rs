@@ -51,6 +51,8 @@ pub(crate) struct LotTally {
     closed: u64,
     #[prost(uint64, tag = "8")]
     written: u64,
+    #[prost(uint64, tag = "9")]
+    scrapped_devices: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -155,6 +157,7 @@ impl LotTally {
             scrapped: fields.scrapped,
             closed: fields.closed,
             written: fields.written,
+            scrapped_devices: fields.scrapped_devices,
         }
     }
 
@@ -168,6 +171,7 @@ impl LotTally {
             scrapped: self.scrapped,
             closed: self.closed,
             written: self.written,
+            scrapped_devices: self.scrapped_devices,
         };
         let tally = Tally::try_from(fields).map_err(|_| Malformed("a tally breaks the law of conservation"))?;
         Ok((Key::from_bytes(lot), tally))

@@ -104,7 +104,8 @@ enum Handoff {
 #[derive(Debug, Clone)]
 pub(crate) struct Model {
     received: u64,
-    scrapped: u64,
+    /// Blank ones; scrapped devices are counted by where they stand.
+    scrapped_blanks: u64,
     closed: bool,
     now: u64,
     devices: BTreeMap<u32, Device>,
@@ -120,7 +121,7 @@ impl Model {
     pub(crate) fn new(received: u64) -> Self {
         Self {
             received,
-            scrapped: 0,
+            scrapped_blanks: 0,
             closed: false,
             now: 0,
             devices: BTreeMap::new(),
@@ -199,11 +200,11 @@ impl Model {
             Ask::AllowRework { device: id, .. } => device(id).and_then(Device::allow_rework),
             Ask::ScrapDevice { device: id, .. } => device(id).map(|_| ()),
             Ask::ReinstateDevice { device: id, .. } => device(id).and_then(|d| match d.standing {
-                Standing::Scrapped => self.open().and_then(|()| self.back(1)),
+                Standing::Scrapped => self.open(),
                 Standing::InDoubt | Standing::Written => Err("NOT_SCRAPPED"),
             }),
             Ask::ScrapBlanks { units, .. } => self.spend(*units),
-            Ask::ReinstateBlanks { units, .. } => self.open().and_then(|()| self.back(*units)),
+            Ask::ReinstateBlanks { units, .. } => self.open().and_then(|()| self.blanks_back(*units)),
             Ask::Offer { lot, units, .. } => match self.handoffs.get(lot) {
                 Some(_) => Err("LOT_EXISTS"),
                 None => self.spend(*units),
@@ -265,16 +266,11 @@ impl Model {
             Ask::AllowRework { device, .. } => self.device(*device).rework_allowed = true,
             Ask::ScrapDevice { device, .. } => {
                 let device = self.device(*device);
-                let first_time = device.standing != Standing::Scrapped;
                 (device.standing, device.rework_allowed) = (Standing::Scrapped, false);
-                self.scrapped += u64::from(first_time);
             }
-            Ask::ReinstateDevice { device, .. } => {
-                self.device(*device).standing = Standing::InDoubt;
-                self.scrapped -= 1;
-            }
-            Ask::ScrapBlanks { units, .. } => self.scrapped += u64::from(*units),
-            Ask::ReinstateBlanks { units, .. } => self.scrapped -= u64::from(*units),
+            Ask::ReinstateDevice { device, .. } => self.device(*device).standing = Standing::InDoubt,
+            Ask::ScrapBlanks { units, .. } => self.scrapped_blanks += u64::from(*units),
+            Ask::ReinstateBlanks { units, .. } => self.scrapped_blanks -= u64::from(*units),
             Ask::Offer { lot, units, .. } => {
                 self.handoffs.insert(*lot, (*units, Handoff::Offered { until }));
             }
@@ -294,16 +290,20 @@ impl Model {
 
     fn spend(&self, units: u32) -> Result<(), &'static str> {
         self.open()?;
-        let spent = self.provisioned() + self.handed_over() + self.reserved() + self.scrapped;
+        let spent = self.provisioned() + self.handed_over() + self.reserved() + self.scrapped();
         if spent + u64::from(units) > self.received { Err("QUANTITY_SPENT") } else { Ok(()) }
     }
 
-    fn back(&self, units: u32) -> Result<(), &'static str> {
-        if self.scrapped < u64::from(units) { Err("NOT_SCRAPPED") } else { Ok(()) }
+    fn blanks_back(&self, units: u32) -> Result<(), &'static str> {
+        if self.scrapped_blanks < u64::from(units) { Err("NOT_SCRAPPED") } else { Ok(()) }
     }
 
     fn standing(&self, standing: Standing) -> u64 {
         self.devices.values().filter(|d| d.standing == standing).count() as u64
+    }
+
+    fn scrapped(&self) -> u64 {
+        self.scrapped_blanks + self.standing(Standing::Scrapped)
     }
 
     fn in_doubt(&self) -> u64 {
@@ -329,8 +329,9 @@ impl Model {
     /// Compares a real tally with this lot, count by count.
     pub(crate) fn assert_is(&self, tally: &Tally) {
         let counts = [tally.provisioned(), tally.in_doubt(), tally.handed_over(), tally.reserved(), tally.scrapped()];
-        let expected = [self.provisioned(), self.in_doubt(), self.handed_over(), self.reserved(), self.scrapped];
+        let expected = [self.provisioned(), self.in_doubt(), self.handed_over(), self.reserved(), self.scrapped()];
         assert_eq!(counts, expected, "provisioned, in doubt, handed over, reserved, scrapped");
+        assert_eq!(tally.scrapped_blanks(), self.scrapped_blanks, "scrapped without a certificate");
         assert_eq!(tally.phase() == Phase::Closed, self.closed);
         assert!(counts[0] + counts[2..].iter().sum::<u64>() <= self.received, "one unit too many: {tally}");
     }

@@ -20,6 +20,8 @@ pub struct TallyFields {
     pub scrapped: u64,
     /// 0 while open, 1 once closed.
     pub closed: u64,
+    /// Of the scrapped units, those that had a device certificate.
+    pub scrapped_devices: u64,
 }
 
 /// Numbers that are no tally: the law of conservation does not hold in them.
@@ -48,6 +50,7 @@ impl From<Tally> for TallyFields {
                 Phase::Open => 0,
                 Phase::Closed => 1,
             },
+            scrapped_devices: tally.scrapped_devices,
         }
     }
 }
@@ -66,13 +69,13 @@ impl TryFrom<TallyFields> for Tally {
             (1, 0) => Phase::Closed,
             _ => return Err(refusal),
         };
-        let TallyFields { provisioned, written, handed_over, reserved, scrapped, .. } = fields;
-        let tally = Self { received, provisioned, written, handed_over, reserved, scrapped, phase };
+        let TallyFields { provisioned, written, handed_over, reserved, scrapped, scrapped_devices, .. } = fields;
+        let tally = Self { received, provisioned, written, handed_over, reserved, scrapped, scrapped_devices, phase };
         let fits = match (tally.accounted(), received.units()) {
             (Some(accounted), Some(units)) => accounted <= u64::from(units),
             (Some(_), None) => true,
             (None, _) => false,
         };
-        if fits && written <= provisioned { Ok(tally) } else { Err(refusal) }
+        if fits && written <= provisioned && scrapped_devices <= scrapped { Ok(tally) } else { Err(refusal) }
     }
 }

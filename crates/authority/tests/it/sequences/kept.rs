@@ -67,3 +67,19 @@ fn an_acceptance_whose_answer_was_lost_is_answered_and_spent_once() {
         run(kind, &[(Op::Offer { lot: 0, units: 4 }, Trouble::None), (Op::Accept { lot: 0 }, lost)]);
     }
 }
+
+#[test]
+fn a_scrapped_device_comes_back_as_no_blank() {
+    for kind in BOTH {
+        let steps = [
+            Op::First { device: 0, key: 0 },
+            Op::ScrapDevice { device: 0 },
+            Op::ReinstateBlanks { units: 1 },
+            Op::ScrapBlanks { units: 2 },
+            Op::ReinstateBlanks { units: 3 },
+            Op::ReinstateBlanks { units: 2 },
+            Op::ReinstateDevice { device: 0 },
+        ];
+        run(kind, &steps.map(|op| (op, Trouble::None)));
+    }
+}
