@@ -25,6 +25,8 @@ pub(crate) struct Ca {
     pub(crate) consignment: Option<Consignment>,
     /// Who signs the acceptance, if not `identity`.
     pub(crate) accepted_by: Option<KeyPair>,
+    /// What the acceptance is about, if not `consignment`.
+    pub(crate) accepted: Option<Consignment>,
     pub(crate) permitted: Option<String>,
     pub(crate) organization: String,
     pub(crate) common_name: String,
@@ -50,6 +52,7 @@ pub(crate) struct Leaf {
 
 /// A root, its CAs from the top down, and a leaf.
 pub(crate) struct Forge {
+    pub(crate) root_name: String,
     pub(crate) root_key: KeyPair,
     pub(crate) root_years: (i32, i32),
     pub(crate) root_path_length: BasicConstraints,
@@ -60,6 +63,11 @@ pub(crate) struct Forge {
 /// Ed25519 signs the same octets the same way, so that a forge makes the same certificates each time.
 pub(crate) fn key() -> KeyPair {
     KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap()
+}
+
+/// What lots and devices have in the field. Its signatures differ each time.
+pub(crate) fn p256() -> KeyPair {
+    KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap()
 }
 
 /// The same key once more: what a thief has.
@@ -92,12 +100,22 @@ impl Forge {
         let parent = factory.permitted.clone().unwrap();
         let technician = handoff_ca(2, "factory-y", "technician-z", "t7", Quantity::of(4980).unwrap(), &parent);
         let mut forge = Self {
+            root_name: "Company-X root".to_owned(),
             root_key: key(),
             root_years: (2020, 2060),
             root_path_length: BasicConstraints::Unconstrained,
             cas: vec![factory, technician],
             leaf: leaf("sn0000001", ""),
         };
+        forge.name_leaf("sn0000001");
+        forge
+    }
+
+    /// As [`Forge::new`], with a third hop (q1, 100) before the device.
+    pub(crate) fn of_three() -> Self {
+        let mut forge = Self::new();
+        let parent = forge.cas[1].permitted.clone().unwrap();
+        forge.cas.push(handoff_ca(3, "technician-z", "tester-q", "q1", Quantity::of(100).unwrap(), &parent));
         forge.name_leaf("sn0000001");
         forge
     }
@@ -110,6 +128,7 @@ impl Forge {
         intermediate.window = None;
         intermediate.common_name = "Intermediate".to_owned();
         let mut forge = Self {
+            root_name: "Company-X root".to_owned(),
             root_key: key(),
             root_years: (2020, 2060),
             root_path_length: BasicConstraints::Unconstrained,
@@ -168,7 +187,7 @@ impl Forge {
     fn root_params(&self) -> CertificateParams {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, "Company-X root");
+        params.distinguished_name.push(DnType::CommonName, self.root_name.as_str());
         params.is_ca = IsCa::Ca(self.root_path_length);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         valid(&mut params, self.root_years);
@@ -206,6 +225,7 @@ pub(crate) fn handoff_ca(hop: u8, from: &str, to: &str, lot: &str, quantity: Qua
         identity: key(),
         consignment: Some(consignment),
         accepted_by: None,
+        accepted: None,
         permitted: Some(subtree),
         organization: format!("{to} Ltd"),
         common_name,
@@ -238,7 +258,8 @@ impl Ca {
     }
 
     fn handoff(&self, consignment: &Consignment) -> Vec<u8> {
-        let statement = Statement::acceptance(&self.key.subject_public_key_info(), consignment);
+        let statement =
+            Statement::acceptance(&self.key.subject_public_key_info(), self.accepted.as_ref().unwrap_or(consignment));
         let signer = self.accepted_by.as_ref().unwrap_or(&self.identity);
         let acceptance = Acceptance {
             identity_key_digest: Sha256::of(&signer.subject_public_key_info()),

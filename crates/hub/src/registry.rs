@@ -26,4 +26,4 @@ pub(crate) use presence::Presence;
 pub(crate) use talk::{Parts, Registry};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

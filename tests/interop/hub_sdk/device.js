@@ -1,36 +1,39 @@
-// A device on the unmodified azure-iot-device with PROTOCOL mqtt or amqp: says what it saw, one JSON object a line.
+// Devices on the unmodified azure-iot-device with PROTOCOL mqtt or amqp, one after the other: says what each of them saw, one JSON
+// object a line.
 //
-// Reads PROTOCOL, DEVICE, CHAIN, KEY and CA (files) from the environment, and for another port than the protocol's own PORT. Exit 0:
-// everything was seen; 1: refused; 2: something did not come.
+// Reads {"device", "chain", "key"} (an id and two files) from each line of standard input; PROTOCOL, CA (a file) and, for another port
+// than the protocol's own, PORT from the environment. After the last word about a device comes {"done"}.
 'use strict';
 
 const fs = require('fs');
+const readline = require('readline');
 const { Client, Message } = require('azure-iot-device');
 
 const PATIENCE = 30000;
-const { PROTOCOL, DEVICE, CHAIN, KEY, CA, PORT } = process.env;
+const { PROTOCOL, CA, PORT } = process.env;
 const transport =
   PROTOCOL === 'amqp' ? require('azure-iot-device-amqp').Amqp : require('azure-iot-device-mqtt').Mqtt;
 
 const say = (what) => process.stdout.write(JSON.stringify(what) + '\n');
 
-async function main() {
+async function run(device, chain, key) {
   const host = PORT ? `localhost:${PORT}` : 'localhost';
-  const client = Client.fromConnectionString(`HostName=${host};DeviceId=${DEVICE};x509=true`, transport);
-  await client.setOptions({ cert: fs.readFileSync(CHAIN, 'ascii'), key: fs.readFileSync(KEY, 'ascii'), ca: fs.readFileSync(CA, 'ascii') });
+  const client = Client.fromConnectionString(`HostName=${host};DeviceId=${device};x509=true`, transport);
+  const read = (file) => fs.readFileSync(file, 'ascii');
+  await client.setOptions({ cert: read(chain), key: read(key), ca: read(CA) });
   client.setRetryPolicy({ shouldRetry: () => false, nextRetryTimeout: () => 0 });
   try {
     await client.open();
   } catch (error) {
     say({ refused: error.constructor.name, cause: error.message });
-    return 1;
+    return;
   }
   say({ connected: true });
 
   // AMQP names the device for the first time with its first link.
   try {
     for (const [messageId, temperature] of [[0, 21], [1, 31]]) {
-      const message = new Message(JSON.stringify({ deviceId: DEVICE, messageId, temperature }));
+      const message = new Message(JSON.stringify({ deviceId: device, messageId, temperature }));
       message.messageId = `id-${messageId}`;
       message.contentType = 'application/json';
       message.contentEncoding = 'utf-8';
@@ -39,7 +42,7 @@ async function main() {
     }
   } catch (error) {
     say({ refused: error.constructor.name, cause: error.message });
-    return 1;
+    return;
   }
 
   const seen = {};
@@ -68,14 +71,21 @@ async function main() {
 
   await client.sendEvent(new Message(JSON.stringify({ ready: true })));
   const late = new Promise((resolve) => setTimeout(() => resolve('late'), PATIENCE).unref());
-  const missing = (await Promise.race([Promise.all(promised), late])) === 'late';
-  say({ missing });
+  const all = await Promise.race([Promise.all(promised), late]);
+  say({ missing: all === 'late' ? ['something'] : [] });
   await client.close();
-  return missing ? 2 : 0;
+}
+
+async function main() {
+  for await (const line of readline.createInterface({ input: process.stdin })) {
+    const { device, chain, key } = JSON.parse(line);
+    await run(device, chain, key);
+    say({ done: device });
+  }
 }
 
 main().then(
-  (code) => process.exit(code),
+  () => process.exit(0),
   (error) => {
     say({ failed: error.constructor.name, cause: error.message });
     process.exit(1);

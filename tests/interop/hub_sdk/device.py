@@ -1,7 +1,7 @@
-"""A device on the unmodified azure-iot-device: says what it saw, one JSON object a line.
+"""Devices on the unmodified azure-iot-device, one after the other: says what each of them saw, one JSON object a line.
 
-Reads DEVICE, CHAIN, KEY and CA (files) from the environment; the port is the SDK's own, 8883. Exit 0: everything was seen;
-1: refused; 2: something did not come.
+Reads {"device", "chain", "key"} (an id and two files) from each line of standard input, and CA (a file) from the environment; the
+port is the SDK's own, 8883. After the last word about a device comes {"done"}.
 """
 
 import json
@@ -12,7 +12,6 @@ import threading
 from azure.iot.device import X509, IoTHubDeviceClient, Message, MethodResponse, exceptions
 
 PATIENCE = 30
-name = os.environ["DEVICE"]
 
 
 def say(**what):
@@ -26,11 +25,9 @@ def telemetry(client, body, **properties):
     client.send_message(message)
 
 
-def main():
-    with open(os.environ["CA"], encoding="ascii") as file:
-        ca = file.read()
+def run(name, chain, key, ca):
     client = IoTHubDeviceClient.create_from_x509_certificate(
-        x509=X509(os.environ["CHAIN"], os.environ["KEY"]),
+        x509=X509(chain, key),
         hostname="localhost",
         device_id=name,
         server_verification_cert=ca,
@@ -55,7 +52,8 @@ def main():
         client.connect()
     except exceptions.ClientError as error:
         say(refused=type(error).__name__, cause=str(error.__cause__))
-        return 1
+        client.shutdown()
+        return
     say(connected=True)
     client.on_message_received = on_message
     client.on_method_request_received = on_method
@@ -69,7 +67,15 @@ def main():
     missing = [what for what, event in seen.items() if not event.wait(PATIENCE)]
     say(missing=missing)
     client.shutdown()
-    return 2 if missing else 0
 
 
-sys.exit(main())
+def main():
+    with open(os.environ["CA"], encoding="ascii") as file:
+        ca = file.read()
+    for line in sys.stdin:
+        case = json.loads(line)
+        run(case["device"], case["chain"], case["key"], ca)
+        say(done=case["device"])
+
+
+main()

@@ -34,10 +34,10 @@ use crate::{
 const BOUNDS: Bounds = Bounds { segment_octets: 1024 * 1024, segments: 4 };
 
 /// A hub without doors.
-pub(super) struct World {
-    pub(super) registry: Registry,
-    pub(super) books: Arc<Books>,
-    pub(super) clock: Arc<ManualClock>,
+pub(crate) struct World {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) books: Arc<Books>,
+    pub(crate) clock: Arc<ManualClock>,
     store: Arc<MemoryStore>,
     directory: tempfile::TempDir,
     bundle: Option<Bundle>,
@@ -48,7 +48,7 @@ impl World {
         Self::with(Stage::Development, None)
     }
 
-    pub(super) fn with(stage: Stage, bundle: Option<Bundle>) -> Self {
+    pub(crate) fn with(stage: Stage, bundle: Option<Bundle>) -> Self {
         let identity = StoreIdentity::new("hub", "company-x", [7; 16]).unwrap();
         let store = Arc::new(MemoryStore::new(&identity, FaultPlan::default()));
         let directory = tempfile::tempdir().unwrap();
@@ -85,7 +85,7 @@ impl World {
             manufacturer: "company-x".to_owned(),
             message_hours: 48,
         };
-        Self { registry: Registry::new(parts, 2), books, clock, store, directory, bundle }
+        Self { registry: Arc::new(Registry::new(parts, 2)), books, clock, store, directory, bundle }
     }
 
     /// The process died and came back over what is durable.
@@ -102,15 +102,15 @@ impl World {
         world
     }
 
-    pub(super) fn trust(&self, name: &str, certificate: &Certificate, rules: ChainRules) -> CaCertificate {
+    pub(crate) fn trust(&self, name: &str, certificate: &Certificate, rules: ChainRules) -> CaCertificate {
         self.books.register_ca(&change(), &new_ca(name, certificate, rules)).unwrap()
     }
 
-    pub(super) fn create(&self, id: &str) -> Device {
+    pub(crate) fn create(&self, id: &str) -> Device {
         self.books.create_device(&change(), &ca_signed(id)).unwrap()
     }
 
-    pub(super) async fn connect(&self, chain: Vec<Bytes>, claimed: &str) -> Result<Admitted, Refusal> {
+    pub(crate) async fn connect(&self, chain: Vec<Bytes>, claimed: &str) -> Result<Admitted, Refusal> {
         let presented = PresentedChain::new(chain).unwrap();
         self.registry.admit(&presented, claimed, Protocol::Mqtt, from()).await
     }
@@ -135,7 +135,7 @@ pub(super) fn from() -> SocketAddr {
 }
 
 /// A change by an operator of the hub's own organisation, with its own request id.
-pub(super) fn change() -> Change {
+pub(crate) fn change() -> Change {
     change_by("company-x", &fresh_id())
 }
 
@@ -143,14 +143,14 @@ pub(super) fn change_by(manufacturer: &str, request_id: &str) -> Change {
     Change::of(caller(manufacturer), request_id, &NewDevice::default()).unwrap()
 }
 
-pub(super) fn caller(manufacturer: &str) -> Caller {
+pub(crate) fn caller(manufacturer: &str) -> Caller {
     Caller {
         manufacturer: manufacturer.to_owned(),
         by: format!("spiffe://{manufacturer}.example/{manufacturer}/provisioner/line-1"),
     }
 }
 
-pub(super) fn fresh_id() -> String {
+pub(crate) fn fresh_id() -> String {
     let mut octets = [0; 16];
     aws_lc_rs::rand::fill(&mut octets).unwrap();
     RequestId::from_octets(octets).to_string()

@@ -302,10 +302,7 @@ async fn no_octet_that_is_changed_in_a_chain_lets_it_in_or_stops_the_hub() {
 #[test]
 #[ignore = "a measurement, for release builds"]
 fn a_chain_of_three_intermediates_is_judged_fast() {
-    let mut forge = Forge::new();
-    let parent = forge.cas[1].permitted.clone().unwrap();
-    forge.cas.push(handoff_ca(3, "technician-z", "tester-q", "q1", mfg::Quantity::of(100).unwrap(), &parent));
-    forge.name_leaf(VICTIM);
+    let forge = Forge::of_three();
     let world = World::trusting(&forge);
     let (view, chain) = (world.books.view(), forge.presented());
     let mut times: Vec<_> = (0..2000)

@@ -1,141 +1,118 @@
-//! The unmodified device SDKs against the doors: `tests/interop/hub_sdk` has their scripts, and says how to install them.
+//! The unmodified device SDKs against the hub: what they can do when they are let in, and what they and the hub's operator are told
+//! when they are not. `tests/interop/hub_sdk` has their scripts, and says how to install them.
+//!
+//! Each SDK is one process for all cases, with a chain of three intermediates each time.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+mod cases;
+mod house;
+mod script;
 
-use rustls_pki_types::PrivateKeyDer;
+use api::hub::v1::{Outcome, Property};
 use serde_json::{Value, json};
-use tokio::process::Command;
 
-use super::{
-    porter::Event,
-    world::{Identity, World},
+use self::{
+    cases::{Arrival, Identities, REFUSED, Scene},
+    house::House,
+    script::Script,
 };
 use crate::{
-    admission::{MethodCall, Sessions as _},
-    wire::{Addresses, DeviceLimits},
+    registry::{Stage, tests::World},
+    wire::Addresses,
 };
 
-/// The certificate names it, in a case that only some would keep.
-const DEVICE: &str = "smart-x-widget-1";
+/// What this SDK calls a refusal, and the script that runs it.
+struct Sdk<'a> {
+    house: &'a House,
+    identities: &'a Identities,
+    script: Script,
+    refusal: &'static str,
+}
 
-/// A folder with what a device's script reads.
-struct Files(tempfile::TempDir);
+impl Sdk<'_> {
+    fn scene<'a>(&'a self, name: &'a str) -> Scene<'a> {
+        Scene { world: &self.house.world, identities: self.identities, name }
+    }
 
-impl Files {
-    fn of(world: &World, identity: &Identity) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let PrivateKeyDer::Pkcs8(key) = &identity.key else { panic!() };
-        let chain: String = identity.chain.iter().map(|der| pki::pem::encode("CERTIFICATE", der)).collect();
-        for (name, text) in [
-            ("chain.pem", chain),
-            ("key.pem", pki::pem::encode("PRIVATE KEY", key.secret_pkcs8_der())),
-            ("ca.pem", pki::pem::encode("CERTIFICATE", &world.server)),
+    async fn everything(mut self) {
+        for (device, arrival) in [
+            ("under-a-root", cases::under_a_root as fn(&Scene<'_>) -> Arrival),
+            ("under-an-intermediate", cases::under_an_intermediate),
         ] {
-            std::fs::write(folder.path().join(name), text).unwrap();
+            let arrival = arrival(&self.scene(device));
+            self.let_in(device, &arrival).await;
         }
-        Self(folder)
+        for case in &REFUSED {
+            let arrival = (case.arrival)(&self.scene(case.name));
+            if let Some((device, chain)) = &arrival.before {
+                self.house.world.connect(chain.clone(), device).await.unwrap();
+            }
+            self.refused(case.name, case.reason, &arrival).await;
+        }
+        self.script.end().await;
     }
 
-    fn command(&self, program: &str, script: &str, device: &str) -> Command {
-        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/interop/hub_sdk");
-        let file = |name: &str| -> PathBuf { self.0.path().join(name) };
-        let mut command = Command::new(program);
-        command.arg(scripts.join(script)).env("DEVICE", device);
-        command.env("CHAIN", file("chain.pem")).env("KEY", file("key.pem")).env("CA", file("ca.pem"));
-        command.stdout(Stdio::piped()).kill_on_drop(true);
-        command
+    /// Everything an SDK can do: the script sends, says that it is ready, and is then sent one of each.
+    async fn let_in(&mut self, device: &str, arrival: &Arrival) {
+        self.script.connect(device, &arrival.chain, &arrival.key).await;
+        let messages = self.house.telemetry_until(device, b"{\"ready\"").await;
+        let pair = |name: &str, value: &str| Property { name: name.to_owned(), value: value.to_owned() };
+        let alerts: Vec<_> = messages.iter().map(|(_, properties)| properties.clone()).collect();
+        assert_eq!(alerts, [[pair("temperatureAlert", "false")], [pair("temperatureAlert", "true")]]);
+        assert!(messages.iter().all(|(system, _)| system.contains(&pair("ct", "application/json"))), "{messages:?}");
+
+        assert_eq!(self.house.send_everything(device).await, (202, json!({"did": "reboot"})));
+        let saw = self.script.saw().await;
+        let has = |wanted: Value| assert!(saw.contains(&wanted), "{wanted} in {saw:?}");
+        has(json!({"message": "hello", "properties": {"alert": "1"}, "message_id": "m-1"}));
+        has(json!({"method": "reboot", "payload": {"in": 1}}));
+        has(json!({"desired": {"interval": 5, "$version": 2}}));
+        has(json!({"twin": {"desired": {"$version": 1}, "reported": {"$version": 1}}}));
+        has(json!({"missing": []}));
+        assert_eq!(self.house.reported(device).await, json!({"level": 3}));
+    }
+
+    /// The device is told in its SDK's own words, and the operator why.
+    async fn refused(&mut self, name: &str, reason: &str, arrival: &Arrival) {
+        self.script.connect(&arrival.claimed, &arrival.chain, &arrival.key).await;
+        let saw = self.script.saw().await;
+        let refused: Vec<_> = saw.iter().filter_map(|said| said.get("refused")).collect();
+        assert_eq!(refused, [self.refusal], "{name}: {saw:?}");
+        let why = self.house.why(&arrival.claimed).await;
+        let judgement = why.judgement.unwrap();
+        assert_eq!(
+            (judgement.outcome(), judgement.reason.as_str()),
+            (Outcome::Refused, reason),
+            "{name}: {judgement:?}"
+        );
+        assert_eq!(judgement.chain, arrival.chain, "{name}");
+        assert!(!why.meaning.is_empty() && !why.remedy.is_empty(), "{name}");
     }
 }
 
-/// Runs the script to its end; answers its exit code and what it said, line by line.
-async fn said(mut command: Command) -> (Option<i32>, Vec<Value>) {
-    let output = tokio::time::timeout(Duration::from_secs(120), command.output()).await.unwrap().unwrap();
-    let lines = String::from_utf8(output.stdout).unwrap();
-    (output.status.code(), lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
-}
-
-/// Everything an SDK can do: the script sends, says that it is ready, and is then sent one of each.
-async fn everything(world: &World, command: Command) {
-    let script = tokio::spawn(said(command));
-    let mut alerts = Vec::new();
-    loop {
-        match world.porter.next().await {
-            Event::Telemetry(device, message) if message.body.starts_with(b"{\"ready\"") => {
-                world.porter.send(&device, 1, &[("alert", "1")], "hello");
-                world.porter.desire(&device, json!({"interval": 5}));
-                break;
-            }
-            Event::Telemetry(device, message) => {
-                assert_eq!(device, DEVICE);
-                assert!(message.system.contains(&("ct".to_owned(), "application/json".to_owned())), "{message:?}");
-                alerts.extend(message.properties);
-            }
-            // The refused attempt may still be leaving.
-            Event::Connected(_) | Event::Disconnected(..) => {}
-            other => panic!("{other:?}"),
-        }
-    }
-    let alert = |value: &str| ("temperatureAlert".to_owned(), value.to_owned());
-    assert_eq!(alerts, [alert("false"), alert("true")]);
-    let call = MethodCall { name: "reboot".to_owned(), payload: "{\"in\":1}".into(), timeout: Duration::from_secs(20) };
-    let answer = world.sessions.invoke(DEVICE, call).await.unwrap();
-    assert_eq!(answer.status, 202);
-    assert_eq!(serde_json::from_slice::<Value>(&answer.payload).unwrap(), json!({"did": "reboot"}));
-
-    let (code, said) = script.await.unwrap();
-    assert_eq!(code, Some(0), "{said:?}");
-    let has = |wanted: Value| assert!(said.contains(&wanted), "{wanted} in {said:?}");
-    has(json!({"message": "hello", "properties": {"alert": "1"}, "message_id": "m-1"}));
-    has(json!({"method": "reboot", "payload": {"in": 1}}));
-    has(json!({"desired": {"interval": 5, "$version": 2}}));
-    assert_eq!(world.porter.reported(DEVICE), json!({"level": 3}));
-}
-
-/// A device that claims another's name is told so in its SDK's own words, and the reason is on record.
-async fn refused(world: &World, command: Command, class: &str) {
-    let script = tokio::spawn(said(command));
-    let (code, said) = script.await.unwrap();
-    assert_eq!(code, Some(1), "{said:?}");
-    assert_eq!(said.last().unwrap()["refused"], class, "{said:?}");
-    loop {
-        match world.porter.next().await {
-            Event::Refused { claimed, reason, chain } => {
-                assert_eq!((claimed.as_str(), reason, chain), ("another", "DEVICE_ID_MISMATCH", 2));
-                return;
-            }
-            Event::Connected(_) | Event::Disconnected(..) | Event::Settled(..) => {}
-            other => panic!("{other:?}"),
-        }
-    }
+async fn house(identities: &Identities, addresses: &Addresses) -> House {
+    House::open(World::with(Stage::Development, Some(identities.bundle())), addresses).await
 }
 
 #[tokio::test]
 #[ignore = "needs python3 with azure-iot-device, and port 8883"]
 async fn the_python_sdk_over_mqtt() {
+    let identities = Identities::new();
     let mqtt = Some("127.0.0.1:8883".to_owned());
-    let world = World::at(DeviceLimits::default(), &Addresses { mqtt, ..Addresses::default() }).await;
-    let files = Files::of(&world, &world.device(DEVICE));
+    let house = house(&identities, &Addresses { mqtt, ..Addresses::default() }).await;
     let python = std::env::var("HUB_SDK_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    refused(&world, files.command(&python, "device.py", "another"), "CredentialError").await;
-    everything(&world, files.command(&python, "device.py", DEVICE)).await;
+    let script = Script::start(&python, "device.py", &house.doors.server, &[]);
+    Sdk { house: &house, identities: &identities, script, refusal: "CredentialError" }.everything().await;
 }
 
 async fn node(protocol: &str) {
-    let world = World::new().await;
-    let bound = if protocol == "amqp" { &world.bound.amqp } else { &world.bound.mqtt };
-    let port = bound.as_ref().unwrap().rsplit(':').next().unwrap().to_owned();
-    let files = Files::of(&world, &world.device(DEVICE));
-    let command = |device: &str| {
-        let mut command = files.command("node", "device.js", device);
-        command.env("PROTOCOL", protocol).env("PORT", &port);
-        command
-    };
-    refused(&world, command("another"), "UnauthorizedError").await;
-    everything(&world, command(DEVICE)).await;
+    let identities = Identities::new();
+    let free = || Some("127.0.0.1:0".to_owned());
+    let house = house(&identities, &Addresses { mqtt: free(), amqp: free(), https: None }).await;
+    let bound = if protocol == "amqp" { &house.doors.bound.amqp } else { &house.doors.bound.mqtt };
+    let port = bound.as_ref().unwrap().rsplit(':').next().unwrap();
+    let settings = [("PROTOCOL", protocol), ("PORT", port)];
+    let script = Script::start("node", "device.js", &house.doors.server, &settings);
+    Sdk { house: &house, identities: &identities, script, refusal: "UnauthorizedError" }.everything().await;
 }
 
 #[tokio::test]

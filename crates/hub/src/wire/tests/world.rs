@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use service::{SystemClock, net::TcpNetwork};
+use service::{Clock, SystemClock, net::TcpNetwork};
 use tokio_util::sync::CancellationToken;
 
 use super::porter::Porter;
-use crate::wire::{Addresses, Bound, DeviceLimits, DeviceTls, SessionTable, Wire};
+use crate::{
+    admission::Admission,
+    wire::{Addresses, Bound, DeviceLimits, DeviceTls, SessionTable, Wire},
+};
 
 /// A hub's doors, the registry behind them, and a CA for devices.
 pub(crate) struct World {
@@ -20,6 +23,44 @@ pub(crate) struct World {
     ca: Issuer<'static, KeyPair>,
     ca_der: CertificateDer<'static>,
     _directory: tempfile::TempDir,
+}
+
+/// Open doors, and the certificate that they show.
+pub(crate) struct Doors {
+    pub(crate) bound: Bound,
+    pub(crate) stop: CancellationToken,
+    pub(crate) server: CertificateDer<'static>,
+    pub(crate) directory: tempfile::TempDir,
+}
+
+impl Doors {
+    pub(crate) async fn open(
+        admission: Arc<dyn Admission>,
+        sessions: Arc<SessionTable>,
+        clock: Arc<dyn Clock>,
+        limits: DeviceLimits,
+        addresses: &Addresses,
+    ) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let (certificate_file, key_file) = (directory.path().join("hub.pem"), directory.path().join("hub.key"));
+        std::fs::write(&certificate_file, pki::pem::encode("CERTIFICATE", certificate.der())).unwrap();
+        write_secret(&key_file, &pki::pem::encode("PRIVATE KEY", &key.serialize_der()));
+        let stop = CancellationToken::new();
+        let wire = Wire {
+            network: Arc::new(TcpNetwork),
+            admission,
+            sessions,
+            clock,
+            tls: DeviceTls::load(&certificate_file, &key_file).unwrap(),
+            limits,
+            rest: axum::Router::new(),
+            stop: stop.clone(),
+        };
+        let bound = wire.open(addresses).await.unwrap();
+        Self { bound, stop, server: certificate.der().clone(), directory }
+    }
 }
 
 /// What a device presents.
@@ -39,27 +80,11 @@ impl World {
     }
 
     pub(crate) async fn at(limits: DeviceLimits, addresses: &Addresses) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
-        let (certificate_file, key_file) = (directory.path().join("hub.pem"), directory.path().join("hub.key"));
-        std::fs::write(&certificate_file, pki::pem::encode("CERTIFICATE", certificate.der())).unwrap();
-        write_secret(&key_file, &pki::pem::encode("PRIVATE KEY", &key.serialize_der()));
-
-        let (porter, sessions, stop) = (Porter::new(), SessionTable::new(), CancellationToken::new());
+        let (porter, sessions) = (Porter::new(), SessionTable::new());
         let (ca, ca_der) = ca();
-        let wire = Wire {
-            network: Arc::new(TcpNetwork),
-            admission: Arc::clone(&porter) as _,
-            sessions: Arc::clone(&sessions),
-            clock: Arc::new(SystemClock),
-            tls: DeviceTls::load(&certificate_file, &key_file).unwrap(),
-            limits,
-            rest: axum::Router::new(),
-            stop: stop.clone(),
-        };
-        let bound = wire.open(addresses).await.unwrap();
-        let server = certificate.der().clone();
+        let admission = Arc::clone(&porter) as _;
+        let doors = Doors::open(admission, Arc::clone(&sessions), Arc::new(SystemClock), limits, addresses).await;
+        let Doors { bound, stop, server, directory } = doors;
         Self { porter, sessions, bound, stop, server, ca, ca_der, _directory: directory }
     }
 
