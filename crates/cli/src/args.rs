@@ -348,6 +348,9 @@ pub(crate) struct InitArgs {
     /// How many manufacturers, one handoff and one intermediate each.
     #[arg(long, default_value_t = 2, value_name = "H", value_parser = clap::value_parser!(u32).range(1..=6))]
     pub(crate) hops: u32,
+    /// Only what the organisations begin with. The root's ceremony, the stores and all registrations are left to you.
+    #[arg(long)]
+    pub(crate) bare: bool,
     /// Output: words or JSON.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,

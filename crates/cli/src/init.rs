@@ -19,22 +19,35 @@ pub(crate) fn run(args: &InitArgs) -> Result<ExitCode, Failure> {
     if args.directory.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(Failure::named("OUTPUT_EXISTS", format!("{} is not empty", args.directory.display())));
     }
-    let failed = |e: anyhow::Error| Failure::unavailable("SETUP_FAILED", format!("{e:#}"));
     let folder = Folder::create(&args.directory).map_err(failed)?;
     let program = std::env::current_exe()
         .map(Program::countersign)
         .map_err(|e| Failure::unavailable("SETUP_FAILED", format!("cannot find this program: {e}")))?;
+    let prepared = if args.bare {
+        simulator::prepare_bare(folder, &plan, program).map_err(failed)?
+    } else {
+        let prepared = ready(&folder, &plan, program)?;
+        folder.write(README, next_steps(&args.directory, &plan, &prepared).as_bytes()).map_err(failed)?;
+        prepared
+    };
+    tell(args, &prepared);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn failed(e: anyhow::Error) -> Failure {
+    Failure::unavailable("SETUP_FAILED", format!("{e:#}"))
+}
+
+/// With the root, the stores, and everybody registered.
+fn ready(folder: &Folder, plan: &Plan, program: Program) -> Result<Prepared, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|e| Failure::unavailable("SETUP_FAILED", format!("no runtime: {e}")))?;
-    let prepared = runtime.block_on(simulator::prepare(folder.clone(), &plan, program)).map_err(|e| {
+    runtime.block_on(simulator::prepare(folder.clone(), plan, program)).map_err(|e| {
         let refusal = e.chain().find_map(|cause| cause.downcast_ref::<Refusal>());
         refusal.map_or_else(|| failed(anyhow::anyhow!("{e:#}")), Failure::refused)
-    })?;
-    folder.write(README, next_steps(&args.directory, &plan, &prepared).as_bytes()).map_err(failed)?;
-    tell(args, &prepared);
-    Ok(ExitCode::SUCCESS)
+    })
 }
 
 fn tell(args: &InitArgs, prepared: &Prepared) {
@@ -46,12 +59,17 @@ fn tell(args: &InitArgs, prepared: &Prepared) {
     match args.output {
         Output::Json => say!("{}", json!({ "directory": args.directory, "services": services })),
         Output::Text => {
-            let route = prepared.manufacturers.join(" -> ");
-            say!("{}: {BRAND} -> {route} -> device, ready to be started.", args.directory.display());
-            say!(
-                "The configurations explain every option. {} says what to do next.",
-                args.directory.join(README).display()
-            );
+            let (here, route) = (args.directory.display(), prepared.manufacturers.join(" -> "));
+            if args.bare {
+                say!(
+                    "{here}: {BRAND} -> {route} -> device, as its organisations begin: no root, no store, nothing registered."
+                );
+                say!("The configurations explain every option. docs/operating.md goes on from here.");
+            } else {
+                let readme = args.directory.join(README);
+                say!("{here}: {BRAND} -> {route} -> device, ready to be started.");
+                say!("The configurations explain every option. {} says what to do next.", readme.display());
+            }
         }
     }
 }

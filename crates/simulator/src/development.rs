@@ -1,4 +1,4 @@
-//! A development chain for somebody to start by hand: everything on disk, registered at the brand, nothing running.
+//! A development chain for somebody to start by hand: on disk, nothing running. Ready to work with, or as its organisations begin.
 
 use anyhow::Context as _;
 
@@ -10,7 +10,7 @@ use crate::{
     world::World,
 };
 
-/// What [`prepare`] made.
+/// What [`prepare`] or [`prepare_bare`] made.
 #[derive(Debug)]
 pub struct Prepared {
     /// The services in the order of starting: each is started with its configuration and listens on a fixed port of loopback.
@@ -30,7 +30,24 @@ pub async fn prepare(folder: Folder, plan: &Plan, program: Program) -> anyhow::R
     let registered = Journey::new(plan, &mut world).register_all().await.context("the brand's part");
     world.stop().await?;
     registered?;
-    let services = world.prepare_services().await?;
+    let prepared = write_all(&world)?;
+    for service in &prepared.services {
+        world.init_store(service).await?;
+    }
+    Ok(prepared)
+}
+
+/// Makes what each organisation brings along: service PKIs, identity keys, configurations, profiles, and the input of the root's
+/// ceremony. The ceremony, the stores and everything that is registered are left to the people.
+///
+/// # Errors
+/// What the file system says.
+pub fn prepare_bare(folder: Folder, plan: &Plan, program: Program) -> anyhow::Result<Prepared> {
+    write_all(&World::without_root(folder, plan, program)?)
+}
+
+fn write_all(world: &World) -> anyhow::Result<Prepared> {
+    let services = world.write_services()?;
     world.write_profiles()?;
     let manufacturers = world.manufacturers.iter().map(|(_, own)| own.id().to_owned()).collect();
     Ok(Prepared { services, manufacturers })

@@ -5,7 +5,7 @@
 //! is one journey; end-to-end tests and simulations start their worlds here too, and so does [`mod@bench`], which measures how fast a line
 //! issues.
 //!
-//! [`prepare`] leaves a world on disk for people to start by hand: `countersign init`.
+//! [`prepare`] leaves a world on disk for people to start by hand, [`prepare_bare`] what its organisations begin with: `countersign init`.
 //!
 //! [`device`] is the other end: a simulated device that connects to a hub.
 //!
@@ -26,7 +26,7 @@ mod process;
 mod world;
 
 pub use clients::Clients;
-pub use development::{Prepared, prepare};
+pub use development::{Prepared, prepare, prepare_bare};
 pub use device_files::DEMO_PASSWORD;
 pub use folder::Folder;
 pub use journey::{Journey, Narrator};

@@ -14,6 +14,8 @@ use crate::{
 };
 
 const BRAND_NAME: &str = "Company-X";
+/// The input of the ceremony that makes the device root, in the brand's folder.
+const ROOT_CEREMONY: &str = "root-ceremony.toml";
 const OPERATOR_ROLES: &[&str] = &["operator", "auditor"];
 
 /// A service that was killed, with what it takes to start it again.
@@ -43,6 +45,17 @@ impl World {
     /// # Errors
     /// What the file system says.
     pub fn open(folder: Folder, plan: &Plan, program: Program) -> anyhow::Result<Self> {
+        let world = Self::without_root(folder, plan, program)?;
+        device_root(&world.brand, &world.trust)?;
+        Ok(world)
+    }
+
+    /// The organisations of a plan alone, each with its service CA, its people and its identity key; the device root's ceremony is to
+    /// be held, and its input lies ready.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub(crate) fn without_root(folder: Folder, plan: &Plan, program: Program) -> anyhow::Result<Self> {
         let now = SystemClock.now();
         let trust = folder.sub("trust")?;
         let brand = Organisation::open(&folder, BRAND, BRAND_NAME, now)?;
@@ -51,7 +64,10 @@ impl World {
             brand.enroll(name, "operator", Some(name))?;
             brand.approval_key(name)?;
         }
-        device_root(&brand, &trust)?;
+        if !brand.folder().has(ROOT_CEREMONY) && !trust.has("root.pem") {
+            let input = configs::root_ceremony(BRAND_NAME, "../trust/root.pem")?;
+            brand.folder().write(ROOT_CEREMONY, input.as_bytes())?;
+        }
         let mut manufacturers = Vec::new();
         for stop in plan.stops() {
             let organisation = Organisation::open(&folder, &stop.manufacturer, &stop.display_name, now)?;
@@ -124,11 +140,11 @@ impl World {
         self.start(service).await
     }
 
-    /// Writes every service's configuration with fixed ports and makes its store, so that anybody can start it by hand.
+    /// Writes every service's configuration with fixed ports, in the order of starting.
     ///
     /// # Errors
     /// What the file system says.
-    pub(crate) async fn prepare_services(&self) -> anyhow::Result<Vec<Service>> {
+    pub(crate) fn write_services(&self) -> anyhow::Result<Vec<Service>> {
         let mut services = vec![self.write_root_ca(configs::ROOT_CA_PORTS)?];
         let mut above = configs::ROOT_CA_PORTS;
         for index in 0..self.manufacturers.len() {
@@ -137,9 +153,6 @@ impl World {
             above = ports;
         }
         services.push(self.write_provisioner(&above.address(), configs::PROVISIONER_PORTS)?);
-        for service in &services {
-            self.init_store(service).await?;
-        }
         Ok(services)
     }
 
@@ -279,7 +292,11 @@ impl World {
         Ok(Service { name: format!("{}/{kind}", own.id()), kind, manufacturer: own.id().to_owned(), config: path })
     }
 
-    async fn init_store(&self, service: &Service) -> anyhow::Result<()> {
+    /// Makes a service's store, if it is not there.
+    ///
+    /// # Errors
+    /// What the service says.
+    pub(crate) async fn init_store(&self, service: &Service) -> anyhow::Result<()> {
         if !service.config.with_file_name(format!("{}-store", service.kind)).exists() {
             ServiceProcess::run_once(&self.program, service, "--init-store").await?;
         }
@@ -301,17 +318,12 @@ fn write_profile(own: &Organisation, file: &str, places: &[Workplace<'_>]) -> an
 
 /// Holds the ceremony of the development trust anchor, if it was not held to its end.
 fn device_root(brand: &Organisation, trust: &Folder) -> anyhow::Result<()> {
-    const INPUT: &str = "root-ceremony.toml";
-    let begun = brand.folder().has(INPUT);
+    let begun = brand.folder().has(ROOT_CEREMONY);
     if trust.has("root.pem") && (!begun || brand.folder().has("root-ceremony/evidence.json")) {
         return Ok(());
     }
-    if !begun {
-        let input = configs::root_ceremony(BRAND_NAME, "../trust/root.pem")?;
-        brand.folder().write(INPUT, input.as_bytes())?;
-    }
     let nobody = "no passphrase is asked for in a development root's ceremony";
-    let held = Ceremony::read(&brand.folder().join(INPUT))?
+    let held = Ceremony::read(&brand.folder().join(ROOT_CEREMONY))?
         .hold(SystemClock.now(), &mut |_| Err(std::io::Error::other(nobody)));
     held.context("the ceremony of the development root")?;
     Ok(())
