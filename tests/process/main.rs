@@ -6,6 +6,7 @@ mod command;
 mod demo;
 mod end;
 mod handoff_killed;
+mod hub;
 mod line_killed;
 mod people;
 mod room;

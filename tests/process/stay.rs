@@ -12,6 +12,7 @@ use std::{
 };
 
 use api::{
+    hub::v1::{GetHubRequest, hub_service_client::HubServiceClient},
     lot::v1::{ListLotsRequest, lot_service_client::LotServiceClient},
     program::v1::{GetBundleRequest, program_service_client::ProgramServiceClient},
     provisioning::v1::provisioning_service_client::ProvisioningServiceClient,
@@ -32,8 +33,8 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 use crate::{command::BINARY, people::preflight};
 
 /// Services that a demo with one manufacturer runs.
-const SERVICES: [(&str, &str); 3] =
-    [("company-x", "root-ca"), ("factory-y", "intermediate-ca"), ("factory-y", "provisioner")];
+const SERVICES: [(&str, &str); 4] =
+    [("company-x", "root-ca"), ("factory-y", "intermediate-ca"), ("company-x", "hub"), ("factory-y", "provisioner")];
 /// Until the last service must be gone.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -153,6 +154,12 @@ async fn a_staying_demo_tells_how_to_call_its_services_and_ends_them_at_sigterm(
     let station = channel(&demo, "factory-y/station", "factory-y", "provisioner", Role::Provisioner);
     let preflight = ProvisioningServiceClient::new(station).preflight(preflight(None)).await.unwrap();
     assert_eq!(preflight.into_inner().lot, "b0032");
+    let hub = channel(&demo, "company-x/alice", "company-x", "hub", Role::Hub);
+    let open = HubServiceClient::new(hub).get_hub(GetHubRequest {}).await.unwrap().into_inner();
+    let told = demo.service("company-x", "hub");
+    let doors = ["mqtt", "amqp", "https"].map(|door| text(&told[door]));
+    assert_eq!(doors, [open.mqtt.as_str(), open.amqp.as_str(), open.https.as_str()]);
+    assert!(Path::new(text(&told["device_ca"])).is_file(), "{told}");
 
     demo.kill("-TERM", "");
     let status = tokio::task::spawn_blocking(move || {

@@ -38,7 +38,7 @@ pub(crate) enum Command {
     /// A simulated device.
     #[command(
         subcommand,
-        after_help = "Example:\n  countersign device run --pfx countersign-demo/devices/sn0000001/device.pfx --hub localhost --ca hub-ca.pem"
+        after_help = "Example:\n  countersign device run --pfx countersign-demo/devices/sn0000001/device.pfx --hub localhost --ca countersign-demo/company-x/hub-devices-ca.pem"
     )]
     Device(DeviceCommand),
     /// A hub's operator: CA certificates, devices, why one was refused, what they sent.
@@ -90,6 +90,9 @@ pub(crate) struct DemoArgs {
     /// Leaves the services running until ctrl-c or SIGTERM, and writes DIR/demo.json for those who want to call them.
     #[arg(long)]
     pub(crate) stay: bool,
+    /// The hub is open for devices at 8883 (MQTT), 5671 (AMQP) and 8443 (HTTPS) instead of at free ports.
+    #[arg(long)]
+    pub(crate) standard_ports: bool,
     /// Output: words or JSON (the manifest).
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
@@ -268,7 +271,7 @@ pub(crate) fn time(text: &str, longest: Duration) -> Result<Duration, String> {
 pub(crate) enum DeviceCommand {
     /// Connects to a hub with the device's chain, sends readings and waits for messages.
     #[command(
-        after_help = "Example:\n  countersign device run --pfx countersign-demo/devices/sn0000001/device.pfx --hub localhost --ca hub-ca.pem --exit-after-send"
+        after_help = "Example:\n  countersign device run --pfx countersign-demo/devices/sn0000001/device.pfx --hub localhost --ca countersign-demo/company-x/hub-devices-ca.pem --exit-after-send"
     )]
     Run(DeviceRunArgs),
 }

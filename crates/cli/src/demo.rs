@@ -9,7 +9,7 @@ use std::{path::Path, process::ExitCode};
 use api::Refusal;
 use mfg::terms::NameConstraintsProfile;
 use serde::{Deserialize, Serialize};
-use simulator::{Folder, Journey, Manifest, Plan, Program, World};
+use simulator::{DevicePorts, Folder, Journey, Manifest, NotStarted, Plan, Program, World};
 
 use crate::{
     args::{DemoArgs, Output},
@@ -85,7 +85,8 @@ async fn travel(args: &DemoArgs, plan: &Plan, folder: Folder) -> Result<ExitCode
         .map(Program::countersign)
         .map_err(|e| Failure::unavailable("SETUP_FAILED", format!("cannot find this program: {e}")))?;
     let out = folder.path().to_owned();
-    let mut world = World::open(folder, plan, program).map_err(|e| failure(&e))?;
+    let ports = if args.standard_ports { DevicePorts::Standard } else { DevicePorts::Free };
+    let mut world = World::open(folder, plan, program).map_err(|e| failure(&e))?.with_device_ports(ports);
     let mut narration = Narration::new(args.output, &out);
     narration.begin(plan);
     let travelled = Journey::new(plan, &mut world).run(&mut narration).await;
@@ -118,10 +119,12 @@ async fn finish(
     Ok(())
 }
 
-/// A journey's error: the refusal in it, if there is one, with what was being done.
+/// A journey's error: the refusal in it, if there is one, with what was being done; or why a service did not start.
 fn failure(error: &anyhow::Error) -> Failure {
-    match error.chain().find_map(|cause| cause.downcast_ref::<Refusal>()) {
-        Some(refusal) => Failure::named(refusal.reason(), format!("{error:#}")),
-        None => Failure::unavailable("SETUP_FAILED", format!("{error:#}")),
+    if let Some(refusal) = error.chain().find_map(|cause| cause.downcast_ref::<Refusal>()) {
+        return Failure::named(refusal.reason(), format!("{error:#}"));
     }
+    let not_started = error.chain().find_map(|cause| cause.downcast_ref::<NotStarted>());
+    let reason = not_started.and_then(|service| service.reason).unwrap_or("SETUP_FAILED");
+    Failure::unavailable(reason, format!("{error:#}"))
 }

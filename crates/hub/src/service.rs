@@ -63,6 +63,8 @@ impl Service for Hub {
         registry.tell(context.metrics());
         let tls = device_tls(&config, directory)?;
         let bound = open_doors(&config, &context, &registry, &tls).await?;
+        let doors = [("mqtt", &bound.mqtt), ("amqp", &bound.amqp), ("https", &bound.https)];
+        let doors = doors.into_iter().filter_map(|(name, address)| Some((name, address.clone()?))).collect();
         tokio::spawn(reload_device_tls(tls, context.clone()));
 
         let mut routes = tonic::service::Routes::builder();
@@ -71,6 +73,7 @@ impl Service for Hub {
         Ok(Built {
             routes: routes.routes(),
             authorization: access::TABLE,
+            bound: doors,
             close: Box::new(|| {
                 Box::pin(async move {
                     // The thread ends with the last handle of the registry. A session that says goodbye may hold one a while longer, and

@@ -107,6 +107,7 @@ impl Service for IntermediateCa {
         Ok(Built {
             routes: routes.routes(),
             authorization: access::TABLE,
+            bound: Vec::new(),
             // The workers end when the last handle of the line is gone, with the routes.
             close: Box::new(|| {
                 Box::pin(async move {

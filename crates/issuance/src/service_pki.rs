@@ -23,6 +23,9 @@ pub enum ServicePkiRefusal {
     /// Not a SPIFFE id of a process.
     #[error("{0:?} is not a spiffe id with a path")]
     SpiffeId(String),
+    /// Not a DNS name.
+    #[error("{0:?} is no dns name")]
+    HostName(String),
     /// The organisation's name does not fit a subject.
     #[error("the organisation's name does not fit a subject")]
     Name(#[from] ProfileRefusal),
@@ -49,6 +52,7 @@ impl ServicePkiRefusal {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::SpiffeId(_) => "SPIFFE_ID_INVALID",
+            Self::HostName(_) => "PROFILE_NAME_INVALID",
             Self::Name(cause) => cause.reason(),
             Self::ValidityNotNested => "VALIDITY_NOT_NESTED",
             Self::KeyMismatch => "ISSUER_KEY_MISMATCH",
@@ -67,22 +71,24 @@ pub struct ServiceCa {
 }
 
 impl ServiceCa {
-    /// Makes a self-signed CA: pathLen 0, no names of its own.
+    /// Makes a self-signed CA: pathLen 0, no names of its own. `common_name` tells it from the organisation's other CAs.
     ///
     /// # Errors
     /// `PROFILE_NAME_INVALID`, `VALIDITY_NOT_NESTED`, or when the key fails.
     pub fn create(
         key: Arc<dyn SigningKey>,
         organization: &str,
+        common_name: &str,
         validity: &Period,
         serial: CertificateSerial,
     ) -> Result<Self, ServicePkiRefusal> {
         check_name("organization", organization)?;
+        check_name("common name", common_name)?;
         if !validity.is_ordered() {
             return Err(ServicePkiRefusal::ValidityNotNested);
         }
         let public_key = key.public_key().clone();
-        let subject = name(Some(organization), "service CA");
+        let subject = name(Some(organization), common_name);
         let own_name = encode::name(&subject)?;
         let signatory = Signatory::new(key, own_name, extension::key_id(&public_key));
         let params = ca_params(subject, validity, Some(0), &public_key);
@@ -138,11 +144,7 @@ impl ServiceCa {
         serial: CertificateSerial,
     ) -> Result<Certificate, ServicePkiRefusal> {
         let path = check_spiffe_id(spiffe_id)?;
-        let own = &self.certificate;
-        let nested = own.not_before() <= validity.not_before.0 && validity.not_after.0 <= own.not_after();
-        if !validity.is_ordered() || !nested {
-            return Err(ServicePkiRefusal::ValidityNotNested);
-        }
+        self.check_validity(validity)?;
         // The CN is for people; RFC 5280 appendix A.1 leaves it 64 characters.
         let common_name: String = path.chars().take(64).collect();
         let mut params = params(name(Some(&self.organization), &common_name), validity);
@@ -153,6 +155,37 @@ impl ServiceCa {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.custom_extensions = vec![extension::subject_key_id(key), self.signatory.authority_key_id()];
         issue(&self.signatory, params, key, serial, Kind::EndEntity)
+    }
+
+    /// A certificate for a server that its clients know by its host alone, such as a hub towards devices: DNS names and addresses, and
+    /// nothing that a service would take for an identity.
+    ///
+    /// # Errors
+    /// `PROFILE_NAME_INVALID`, `VALIDITY_NOT_NESTED`, or when the key fails.
+    pub fn issue_server(
+        &self,
+        key: &PublicKey,
+        dns_name: &str,
+        hosts: &[IpAddr],
+        validity: &Period,
+        serial: CertificateSerial,
+    ) -> Result<Certificate, ServicePkiRefusal> {
+        check_name("common name", dns_name)?;
+        self.check_validity(validity)?;
+        let mut params = params(name(Some(&self.organization), dns_name), validity);
+        let host = Ia5String::try_from(dns_name).map_err(|_| ServicePkiRefusal::HostName(dns_name.to_owned()))?;
+        params.subject_alt_names = vec![SanType::DnsName(host)];
+        params.subject_alt_names.extend(hosts.iter().map(|host| SanType::IpAddress(*host)));
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.custom_extensions = vec![extension::subject_key_id(key), self.signatory.authority_key_id()];
+        issue(&self.signatory, params, key, serial, Kind::EndEntity)
+    }
+
+    fn check_validity(&self, validity: &Period) -> Result<(), ServicePkiRefusal> {
+        let own = &self.certificate;
+        let nested = own.not_before() <= validity.not_before.0 && validity.not_after.0 <= own.not_after();
+        if validity.is_ordered() && nested { Ok(()) } else { Err(ServicePkiRefusal::ValidityNotNested) }
     }
 }
 

@@ -170,7 +170,7 @@ fn a_production_root_has_no_marker() {
 fn service_certificates_verify_both_ways_and_bear_one_uri() {
     let validity = period("2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z");
     let ca_key: Arc<dyn SigningKey> = new_key();
-    let made = ServiceCa::create(Arc::clone(&ca_key), "Factory Y", &validity, serial()).unwrap();
+    let made = ServiceCa::create(Arc::clone(&ca_key), "Factory Y", "service CA", &validity, serial()).unwrap();
     let ca = ServiceCa::load(ca_key, made.certificate().clone()).unwrap();
     let id = "spiffe://factory-y.example/factory-y/intermediate-ca";
     let certificate = ca.issue(new_key().public_key(), id, &validity, serial()).unwrap();
@@ -185,7 +185,7 @@ fn service_certificates_verify_both_ways_and_bear_one_uri() {
 fn what_a_service_ca_refuses() {
     let validity = period("2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z");
     let longer = period("2026-01-01T00:00:00Z", "2027-01-01T00:00:01Z");
-    let ca = ServiceCa::create(new_key(), "Factory Y", &validity, serial()).unwrap();
+    let ca = ServiceCa::create(new_key(), "Factory Y", "service CA", &validity, serial()).unwrap();
     let key = new_key();
     let issue = |id: &str| ca.issue(key.public_key(), id, &validity, serial()).unwrap_err().reason();
     for id in [
@@ -207,6 +207,6 @@ fn what_a_service_ca_refuses() {
     let stranger: Arc<dyn SigningKey> = new_key();
     let refusal = ServiceCa::load(stranger, ca.certificate().clone()).unwrap_err();
     assert_eq!(refusal.reason(), "ISSUER_KEY_MISMATCH");
-    let refusal = ServiceCa::create(new_key(), "", &validity, serial()).unwrap_err();
+    let refusal = ServiceCa::create(new_key(), "", "service CA", &validity, serial()).unwrap_err();
     assert_eq!(refusal.reason(), "PROFILE_NAME_INVALID");
 }

@@ -120,6 +120,7 @@ impl Service for Provisioner {
         Ok(Built {
             routes: routes.routes(),
             authorization: access::TABLE,
+            bound: Vec::new(),
             // The committing thread ends when the last handle of the desk is gone, with the routes.
             close: Box::new(|| {
                 Box::pin(async move {

@@ -100,6 +100,7 @@ impl Service for RootCa {
         Ok(Built {
             routes: routes.routes(),
             authorization: access::TABLE,
+            bound: Vec::new(),
             close: Box::new(|| Box::pin(async { Ok(()) })),
         })
     }

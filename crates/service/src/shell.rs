@@ -64,6 +64,8 @@ pub struct Built {
     pub routes: Routes,
     /// Who may call what; without a row nobody may.
     pub authorization: Table,
+    /// Addresses that the service bound by itself, with what speaks there: `("mqtt", "127.0.0.1:8883")`. The READY line tells them too.
+    pub bound: Vec<(&'static str, String)>,
     /// Closes the store.
     pub close: CloseHook,
 }

@@ -15,12 +15,10 @@ use sample::{Sample, quoted};
 /// The brand's operators; all of them must approve an order.
 pub(crate) const APPROVERS: [&str; 2] = ["alice", "bob"];
 
-/// Port 0 takes a free one; the READY line and the log say which.
-pub(crate) const ANY_GRPC: &str = r#"grpc = "127.0.0.1:0""#;
-
 const ROOT_CA: &str = include_str!("../../../deploy/dev/root-ca.toml");
 const INTERMEDIATE_CA: &str = include_str!("../../../deploy/dev/intermediate-ca.toml");
 const PROVISIONER: &str = include_str!("../../../deploy/dev/provisioner.toml");
+const HUB: &str = include_str!("../../../deploy/dev/hub.toml");
 const PROFILE: &str = include_str!("../../../deploy/dev/profile.toml");
 const ROOT_CEREMONY: &str = include_str!("../../../deploy/ceremony/root.toml");
 
@@ -38,6 +36,28 @@ impl Ports {
     /// The address of gRPC.
     pub(crate) fn address(self) -> String {
         format!("127.0.0.1:{}", self.grpc)
+    }
+}
+
+/// Where a hub is open for devices on loopback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DevicePorts {
+    /// Whichever are free.
+    Free,
+    /// Those that devices try by themselves: 8883, 5671, 8443.
+    Standard,
+}
+
+impl DevicePorts {
+    /// The addresses of MQTT, AMQP and HTTPS, by their options.
+    fn addresses(self) -> [(&'static str, String); 3] {
+        [("mqtt", 8883), ("amqp", 5671), ("https", 8443)].map(|(door, standard)| {
+            let port = match self {
+                Self::Free => 0,
+                Self::Standard => standard,
+            };
+            (door, format!("127.0.0.1:{port}"))
+        })
     }
 }
 
@@ -121,16 +141,37 @@ pub(crate) fn intermediate_ca(
     Ok(sample.into_text())
 }
 
-/// `provisioner.toml`.
+/// `provisioner.toml`. What is written is registered at the brand's hub, if its address is given.
 pub(crate) fn provisioner(
     own: &Organisation,
     ports: Ports,
-    signer: &str,
+    (signer, hub): (&str, Option<&str>),
     peers: &[PeerOf<'_>],
 ) -> anyhow::Result<String> {
     let mut sample = service(PROVISIONER, own.id(), ports, peers)?;
     sample.set("signer", "address", &quoted(signer))?;
+    if let Some(address) = hub {
+        sample.switch_on("hub")?;
+        sample.set("hub", "manufacturer", &quoted(BRAND))?;
+        sample.set("hub", "address", &quoted(address))?;
+    }
     Ok(sample.into_text())
+}
+
+/// `hub.toml`.
+pub(crate) fn hub(ports: Ports, devices: DevicePorts, peers: &[PeerOf<'_>]) -> anyhow::Result<String> {
+    let mut sample = service(HUB, BRAND, ports, peers)?;
+    for (door, address) in devices.addresses() {
+        sample.set("listen", door, &quoted(&address))?;
+    }
+    Ok(sample.into_text())
+}
+
+/// A configuration that keeps the addresses that its service has bound, by their options, where it had taken free ports.
+pub(crate) fn keep_addresses<'a>(config: &str, bound: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    bound.fold(config.to_owned(), |config, (option, address)| {
+        config.replace(&format!("{option} = \"127.0.0.1:0\""), &format!("{option} = {address:?}"))
+    })
 }
 
 /// What a person's commands read: who they are and which services they work with. `file` names their certificate and key.
@@ -166,6 +207,8 @@ pub(crate) fn root_ceremony(brand: &str, certificate: &str) -> anyhow::Result<St
 
 /// The ports of a chain that is started by hand: the root-ca's, then those of the manufacturer at `index`.
 pub(crate) const ROOT_CA_PORTS: Ports = Ports { grpc: 7101, health: 7102 };
+/// The hub's.
+pub(crate) const HUB_PORTS: Ports = Ports { grpc: 7401, health: 7402 };
 /// The only provisioner's.
 pub(crate) const PROVISIONER_PORTS: Ports = Ports { grpc: 7301, health: 7302 };
 

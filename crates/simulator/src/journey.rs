@@ -52,6 +52,8 @@ impl<'a> Journey<'a> {
     /// The first refusal, or what the file system says. Repeating the journey goes on from there.
     pub async fn run(mut self, narrator: &mut dyn Narrator) -> anyhow::Result<Manifest> {
         let hops = self.hand_down(narrator).await?;
+        let hub = self.world.start_hub().await?;
+        narrator.service_ready(&hub.service.name, &hub.grpc);
         let provisioner = self.world.start_provisioner().await?;
         narrator.service_ready(&provisioner.service.name, &provisioner.grpc);
         let root = read_certificate(self.world.trust(), "root.pem")?;

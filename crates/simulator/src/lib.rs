@@ -26,6 +26,7 @@ mod process;
 mod world;
 
 pub use clients::Clients;
+pub use configs::DevicePorts;
 pub use development::{Prepared, prepare, prepare_bare};
 pub use device_files::DEMO_PASSWORD;
 pub use folder::Folder;
@@ -33,5 +34,5 @@ pub use journey::{Journey, Narrator};
 pub use manifest::{DeviceEntry, HopEntry, Manifest};
 pub use organisation::Organisation;
 pub use plan::{BRAND, ORDER, PROGRAM, Plan, PlanError, Stop};
-pub use process::{Program, Service, ServiceProcess};
+pub use process::{NotStarted, Program, Service, ServiceProcess};
 pub use world::{Killed, World};

@@ -46,7 +46,7 @@ impl Organisation {
         if !folder.has("service-ca.pem") {
             let key = Arc::new(SoftwareKey::generate(KeyKind::P256)?);
             write_key(&folder, "service-ca.key", &key)?;
-            let ca = ServiceCa::create(key, display_name, &validity, serials.next_serial()?)?;
+            let ca = ServiceCa::create(key, display_name, "service CA", &validity, serials.next_serial()?)?;
             folder.write("service-ca.pem", pem::encode("CERTIFICATE", ca.certificate().der()).as_bytes())?;
         }
         let key = Arc::new(SoftwareKey::from_file(&folder.read("service-ca.key")?)?);
@@ -106,6 +106,31 @@ impl Organisation {
         let hosts = [IpAddr::V4(Ipv4Addr::LOCALHOST)];
         let serial = self.serials.next_serial()?;
         let certificate = self.service_ca.issue_for_hosts(key.public_key(), &id, &hosts, &self.validity, serial)?;
+        self.folder.write(&certificate_file, pem::encode("CERTIFICATE", certificate.der()).as_bytes())?;
+        Ok(())
+    }
+
+    /// Makes what devices know a server of this organisation by, if it is not there: `<file>.pem` and `<file>.key` for localhost, issued
+    /// by a CA of its own in `<file>-ca.pem`. Its key is not kept: devices learn nothing of the service PKI, and nobody else gets one.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn enroll_server(&self, file: &str, ca_name: &str) -> anyhow::Result<()> {
+        let certificate_file = format!("{file}.pem");
+        if self.folder.has(&certificate_file) {
+            return Ok(());
+        }
+        let organization = self.service_ca.certificate().subject().organization().unwrap_or_default();
+        let ca_key = Arc::new(SoftwareKey::generate(KeyKind::P256)?);
+        let ca = ServiceCa::create(ca_key, &organization, ca_name, &self.validity, self.serials.next_serial()?)?;
+        let key = SoftwareKey::generate(KeyKind::P256)?;
+        write_key(&self.folder, &format!("{file}.key"), &key)?;
+        let hosts = [IpAddr::V4(Ipv4Addr::LOCALHOST)];
+        let serial = self.serials.next_serial()?;
+        let certificate = ca.issue_server(key.public_key(), "localhost", &hosts, &self.validity, serial)?;
+        let ca_pem = pem::encode("CERTIFICATE", ca.certificate().der());
+        self.folder.write(&format!("{file}-ca.pem"), ca_pem.as_bytes())?;
+        // Last: as long as it is not there, all is made again.
         self.folder.write(&certificate_file, pem::encode("CERTIFICATE", certificate.der()).as_bytes())?;
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! A service as a child process: started with its configuration, ready when it says so, ended by SIGTERM or killed.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     fs::File,
     path::{Path, PathBuf},
@@ -39,7 +40,7 @@ impl Program {
 pub struct Service {
     /// Its name in the world: `<manufacturer>/<service>`.
     pub name: String,
-    /// `root-ca`, `intermediate-ca` or `provisioner`.
+    /// `root-ca`, `intermediate-ca`, `hub` or `provisioner`.
     pub kind: &'static str,
     /// Whose it is.
     pub manufacturer: String,
@@ -56,6 +57,8 @@ pub struct ServiceProcess {
     pub grpc: String,
     /// `host:port` of its probes.
     pub health: String,
+    /// `host:port` of what it is open for beside these, by name: a hub's `mqtt`, `amqp` and `https`.
+    pub further: BTreeMap<String, String>,
     /// Its process id.
     pub pid: u32,
     child: Child,
@@ -67,6 +70,30 @@ pub struct ServiceProcess {
 struct Ready {
     grpc: String,
     health: String,
+    #[serde(flatten)]
+    further: BTreeMap<String, String>,
+}
+
+/// A service that ended before it was ready, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{name} ended before it was ready: {said}")]
+pub struct NotStarted {
+    /// Its name in the world.
+    pub name: String,
+    /// The published reason that it gave, if it gave one.
+    pub reason: Option<&'static str>,
+    said: String,
+}
+
+impl NotStarted {
+    /// What the last line of the log says: `<service>: <REASON>: <words>`.
+    fn read(service: &Service, log: &Path) -> Self {
+        let said = end_of(log);
+        let last = said.rsplit(" | ").next().unwrap_or_default();
+        let named = last.strip_prefix(service.kind).and_then(|rest| rest.strip_prefix(": ")).unwrap_or_default();
+        let reason = named.split(':').next().and_then(api::reason_table::explain).map(|known| known.reason);
+        Self { name: service.name.clone(), reason, said }
+    }
 }
 
 const TO_START: Duration = Duration::from_secs(60);
@@ -96,11 +123,18 @@ impl ServiceProcess {
                     return Ok(serde_json::from_str::<Ready>(json)?);
                 }
             }
-            bail!("{} ended before it was ready: {}", service.name, end_of(&log_path))
+            Err(anyhow::Error::new(NotStarted::read(&service, &log_path)))
         })
         .await
         .with_context(|| format!("{} was not ready in time", service.name))??;
-        Ok(Self { service, grpc: ready.grpc, health: ready.health, pid, child, _lifeline: lifeline })
+        let Ready { grpc, health, further } = ready;
+        Ok(Self { service, grpc, health, further, pid, child, _lifeline: lifeline })
+    }
+
+    /// Everything that it listens on, by the options of `[listen]`.
+    pub(crate) fn bound(&self) -> impl Iterator<Item = (&str, &str)> {
+        let own = [("grpc", self.grpc.as_str())];
+        own.into_iter().chain(self.further.iter().map(|(option, address)| (option.as_str(), address.as_str())))
     }
 
     /// Runs a service once with a flag, e.g. `--init-store`.

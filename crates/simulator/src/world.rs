@@ -1,4 +1,6 @@
-//! A world of services: the brand's root-ca, an intermediate-ca for every manufacturer, a provisioner for the last one.
+//! A world of services: the brand's root-ca and hub, an intermediate-ca for every manufacturer, a provisioner for the last one.
+
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use ceremony::Ceremony;
@@ -6,7 +8,7 @@ use mfg::terms::HandoffKeyAlgorithm;
 use service::{Clock as _, SystemClock};
 
 use crate::{
-    configs::{self, APPROVERS, PeerOf, Ports, Workplace},
+    configs::{self, APPROVERS, DevicePorts, PeerOf, Ports, Workplace},
     folder::Folder,
     organisation::Organisation,
     plan::{BRAND, Plan, Stop},
@@ -17,13 +19,16 @@ const BRAND_NAME: &str = "Company-X";
 /// The input of the ceremony that makes the device root, in the brand's folder.
 const ROOT_CEREMONY: &str = "root-ceremony.toml";
 const OPERATOR_ROLES: &[&str] = &["operator", "auditor"];
+const OWN_PEOPLE: &str = "the roles accepted from it: our own people";
+/// The hub towards devices: the name of its files, and of the CA that vouches for it.
+const DEVICE_TLS: (&str, &str) = ("hub-devices", "hub CA");
 
 /// A service that was killed, with what it takes to start it again.
 #[derive(Debug)]
 pub struct Killed {
     index: usize,
     service: Service,
-    grpc: String,
+    bound: Vec<(String, String)>,
 }
 
 /// A world's organisations on disk, and the services that run.
@@ -32,6 +37,7 @@ pub struct World {
     trust: Folder,
     program: Program,
     lot_keys: HandoffKeyAlgorithm,
+    device_ports: DevicePorts,
     /// The brand owner.
     pub brand: Organisation,
     /// The manufacturers in the order of the route, each with where it stands on it.
@@ -60,6 +66,8 @@ impl World {
         let trust = folder.sub("trust")?;
         let brand = Organisation::open(&folder, BRAND, BRAND_NAME, now)?;
         brand.enroll("root-ca", "root-ca", None)?;
+        brand.enroll("hub", "hub", None)?;
+        brand.enroll_server(DEVICE_TLS.0, DEVICE_TLS.1)?;
         for name in APPROVERS {
             brand.enroll(name, "operator", Some(name))?;
             brand.approval_key(name)?;
@@ -79,7 +87,20 @@ impl World {
         last.enroll("provisioner", "provisioner", Some("line-1"))?;
         last.enroll("station", "station", Some("station-1"))?;
         last.escrow_key()?;
-        Ok(Self { folder, trust, program, lot_keys: plan.lot_keys(), brand, manufacturers, services: Vec::new() })
+        let (lot_keys, device_ports) = (plan.lot_keys(), DevicePorts::Free);
+        Ok(Self { folder, trust, program, lot_keys, device_ports, brand, manufacturers, services: Vec::new() })
+    }
+
+    /// The same world, whose hub is open for devices at these ports.
+    #[must_use]
+    pub fn with_device_ports(self, device_ports: DevicePorts) -> Self {
+        Self { device_ports, ..self }
+    }
+
+    /// The certificate that devices believe the hub by, PEM.
+    #[must_use]
+    pub fn hub_ca_path(&self) -> PathBuf {
+        self.brand.folder().join(format!("{}-ca.pem", DEVICE_TLS.0))
     }
 
     /// The world's folder.
@@ -129,14 +150,25 @@ impl World {
         self.start(service).await
     }
 
-    /// Starts the last manufacturer's provisioner. Its intermediate-ca must run already.
+    /// Starts the brand's hub. The bundle must be there.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub async fn start_hub(&mut self) -> anyhow::Result<&ServiceProcess> {
+        let service = self.write_hub(Ports::ANY, self.device_ports)?;
+        self.start(service).await
+    }
+
+    /// Starts the last manufacturer's provisioner. Its intermediate-ca must run already. It registers what it issues at the hub, if that
+    /// runs.
     ///
     /// # Errors
     /// When it does not become ready.
     pub async fn start_provisioner(&mut self) -> anyhow::Result<&ServiceProcess> {
         let (_, own) = self.last()?;
         let signer = self.service(own.id(), "intermediate-ca")?.grpc.clone();
-        let service = self.write_provisioner(&signer, Ports::ANY)?;
+        let hub = self.service(BRAND, "hub").ok().map(|hub| hub.grpc.clone());
+        let service = self.write_provisioner(&signer, hub.as_deref(), Ports::ANY)?;
         self.start(service).await
     }
 
@@ -152,7 +184,9 @@ impl World {
             services.push(self.write_intermediate_ca(index, &above.address(), ports)?);
             above = ports;
         }
-        services.push(self.write_provisioner(&above.address(), configs::PROVISIONER_PORTS)?);
+        services.push(self.write_hub(configs::HUB_PORTS, DevicePorts::Standard)?);
+        let hub = configs::HUB_PORTS.address();
+        services.push(self.write_provisioner(&above.address(), Some(&hub), configs::PROVISIONER_PORTS)?);
         Ok(services)
     }
 
@@ -163,7 +197,8 @@ impl World {
     pub(crate) fn write_profiles(&self) -> anyhow::Result<()> {
         let at = |role, of, ports: Ports| Workplace { role, of, address: ports.address() };
         for name in APPROVERS {
-            write_profile(&self.brand, name, &[at("root-ca", &self.brand, configs::ROOT_CA_PORTS)])?;
+            let places = [("root-ca", configs::ROOT_CA_PORTS), ("hub", configs::HUB_PORTS)];
+            write_profile(&self.brand, name, &places.map(|(role, ports)| at(role, &self.brand, ports)))?;
         }
         let last = self.manufacturers.len().saturating_sub(1);
         for (index, (_, own)) in self.manufacturers.iter().enumerate() {
@@ -178,11 +213,7 @@ impl World {
     }
 
     fn write_root_ca(&self, ports: Ports) -> anyhow::Result<Service> {
-        let mut peers = vec![PeerOf {
-            organisation: &self.brand,
-            roles: OPERATOR_ROLES,
-            who: "the roles accepted from it: our own people",
-        }];
+        let mut peers = vec![PeerOf { organisation: &self.brand, roles: OPERATOR_ROLES, who: OWN_PEOPLE }];
         let who = "a manufacturer that receives lots from us";
         peers.extend(self.manufacturers.iter().map(|(_, organisation)| PeerOf {
             organisation,
@@ -215,14 +246,24 @@ impl World {
         self.write_service(own, "intermediate-ca", &config)
     }
 
-    fn write_provisioner(&self, signer: &str, ports: Ports) -> anyhow::Result<Service> {
+    fn write_provisioner(&self, signer: &str, hub: Option<&str>, ports: Ports) -> anyhow::Result<Service> {
         let (_, own) = self.last()?;
-        let peers = [PeerOf {
+        let mut peers = vec![PeerOf {
             organisation: own,
             roles: &["operator", "auditor", "station", "intermediate-ca"],
             who: "the roles accepted from it: our own people, stations and signer",
         }];
-        self.write_service(own, "provisioner", &configs::provisioner(own, ports, signer, &peers)?)
+        peers.extend(hub.map(|_| PeerOf { organisation: &self.brand, roles: &["hub"], who: "the hub" }));
+        self.write_service(own, "provisioner", &configs::provisioner(own, ports, (signer, hub), &peers)?)
+    }
+
+    fn write_hub(&self, ports: Ports, devices: DevicePorts) -> anyhow::Result<Service> {
+        let (_, last) = self.last()?;
+        let peers = [
+            PeerOf { organisation: &self.brand, roles: OPERATOR_ROLES, who: OWN_PEOPLE },
+            PeerOf { organisation: last, roles: &["provisioner"], who: "its lines, which register what they wrote" },
+        ];
+        self.write_service(&self.brand, "hub", &configs::hub(ports, devices, &peers)?)
     }
 
     /// A running service.
@@ -268,19 +309,21 @@ impl World {
         let index = self.services.iter().position(|s| s.service.manufacturer == manufacturer && s.service.kind == kind);
         let index = index.with_context(|| format!("the {kind} of {manufacturer} does not run"))?;
         let running = self.services.remove(index);
-        let killed = Killed { index, service: running.service.clone(), grpc: running.grpc.clone() };
+        let bound = running.bound().map(|(option, address)| (option.to_owned(), address.to_owned())).collect();
+        let killed = Killed { index, service: running.service.clone(), bound };
         running.kill().await?;
         Ok(killed)
     }
 
-    /// Starts a killed service again, on its store and at the address that it had, so that its callers find it.
+    /// Starts a killed service again, on its store and at the addresses that it had, so that its callers find it.
     ///
     /// # Errors
     /// When it does not become ready.
     pub async fn start_again(&mut self, killed: Killed) -> anyhow::Result<&ServiceProcess> {
-        let Killed { index, service, grpc } = killed;
+        let Killed { index, service, bound } = killed;
         let config = std::fs::read_to_string(&service.config)?;
-        std::fs::write(&service.config, config.replace(configs::ANY_GRPC, &format!("grpc = {grpc:?}")))?;
+        let bound = bound.iter().map(|(option, address)| (option.as_str(), address.as_str()));
+        std::fs::write(&service.config, configs::keep_addresses(&config, bound))?;
         let running = ServiceProcess::start(&self.program, service).await?;
         let index = index.min(self.services.len());
         self.services.insert(index, running);

@@ -45,7 +45,8 @@ impl Rotating {
         let old = ServiceCa::load(Arc::new(key), certificate).unwrap();
         let serials = SerialSource::new(Instance::of(2).unwrap(), Arc::new(SystemEntropy));
         let new = Arc::new(SoftwareKey::generate(KeyKind::P256).unwrap());
-        let new = ServiceCa::create(new, "Technician-Z, next", &validity, serials.next_serial().unwrap()).unwrap();
+        let new = ServiceCa::create(new, "Technician-Z, next", "service CA", &validity, serials.next_serial().unwrap())
+            .unwrap();
         Self { folder, old, new, signs: Signs::Old, serials, validity }
     }
 

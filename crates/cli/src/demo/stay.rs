@@ -29,21 +29,26 @@ fn describe(world: &World) -> Value {
         .services()
         .iter()
         .map(|s| {
-            json!({
-                "name": s.service.name,
-                "role": s.service.kind,
-                "manufacturer": s.service.manufacturer,
-                "grpc": s.grpc,
-                "health": s.health,
-                "pid": s.pid,
-                "config": s.service.config,
-            })
+            let own = [
+                ("name", json!(s.service.name)),
+                ("role", json!(s.service.kind)),
+                ("manufacturer", json!(s.service.manufacturer)),
+                ("grpc", json!(s.grpc)),
+                ("health", json!(s.health)),
+                ("pid", json!(s.pid)),
+                ("config", json!(s.service.config)),
+            ];
+            // A hub's doors for devices, and what they believe it by.
+            let doors = s.further.iter().map(|(door, address)| (door.as_str(), json!(address)));
+            let device_ca = (s.service.kind == "hub").then(|| ("device_ca", json!(world.hub_ca_path())));
+            let told = own.into_iter().chain(doors).chain(device_ca);
+            Value::Object(told.map(|(name, value)| (name.to_owned(), value)).collect())
         })
         .collect();
     let mut identities = Map::new();
     let organisations = std::iter::once(&world.brand).chain(world.manufacturers.iter().map(|(_, o)| o));
     for organisation in organisations {
-        for file in ["root-ca", "intermediate-ca", "provisioner", "alice", "bob", "operator", "station"] {
+        for file in ["root-ca", "intermediate-ca", "provisioner", "hub", "alice", "bob", "operator", "station"] {
             let certificate = organisation.folder().join(format!("{file}.pem"));
             if certificate.exists() {
                 let identity = json!({

@@ -15,13 +15,15 @@ use tempfile::TempDir;
 use crate::run::{Ended, countersign};
 
 /// The services of a new chain with their companies, in the order of starting.
-pub(crate) const SERVICES: [(&str, &str); 4] = [
+pub(crate) const SERVICES: [(&str, &str); 5] = [
     ("root-ca", "company-x"),
     ("intermediate-ca", "factory-y"),
     ("intermediate-ca", "technician-z"),
+    ("hub", "company-x"),
     ("provisioner", "technician-z"),
 ];
-const PORTS: [&str; 8] = ["7101", "7102", "7201", "7202", "7211", "7212", "7301", "7302"];
+const PORTS: [&str; 13] =
+    ["7101", "7102", "7201", "7202", "7211", "7212", "7301", "7302", "7401", "7402", "8883", "5671", "8443"];
 
 /// The folder and the services that run.
 pub(crate) struct Chain {

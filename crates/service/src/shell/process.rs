@@ -94,7 +94,10 @@ async fn serve<S: Service>(service: &S, config: S::Config, directory: ConfigDire
 
 /// The one line on stdout; whoever started us waits for it.
 fn announce(running: &Running) -> Result<(), StartError> {
-    let line = format!("READY {{\"grpc\":{:?},\"health\":{:?}}}\n", running.grpc_address(), running.health_address());
+    let own = [("grpc", running.grpc_address()), ("health", running.health_address())].into_iter();
+    let further = running.further_addresses().iter().map(|(name, address)| (*name, address.as_str()));
+    let addresses: Vec<String> = own.chain(further).map(|(name, address)| format!("{name:?}:{address:?}")).collect();
+    let line = format!("READY {{{}}}\n", addresses.join(","));
     let mut stdout = std::io::stdout();
     match stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()) {
         // Nobody reads it. That is no reason not to serve.

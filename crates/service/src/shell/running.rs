@@ -21,6 +21,7 @@ use crate::trace::Tracing;
 pub struct Running {
     pub(super) grpc: String,
     pub(super) health: String,
+    pub(super) bound: Vec<(&'static str, String)>,
     pub(super) credentials: Arc<Credentials>,
     pub(super) stop: Stop,
     pub(super) drain: CancellationToken,
@@ -39,6 +40,12 @@ impl Running {
     #[must_use]
     pub fn health_address(&self) -> &str {
         &self.health
+    }
+
+    /// What the service bound beside these two, with what speaks there.
+    #[must_use]
+    pub fn further_addresses(&self) -> &[(&'static str, String)] {
+        &self.bound
     }
 
     /// The credentials in use, for a reload on command.

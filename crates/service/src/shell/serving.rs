@@ -64,6 +64,7 @@ pub(super) fn spawn(context: Context, built: Built, sockets: Sockets) -> Result<
     Ok(Running {
         grpc,
         health,
+        bound: built.bound,
         credentials: Arc::clone(credentials),
         stop: context.stop.clone(),
         drain: ends.drain.clone(),

@@ -98,6 +98,7 @@ impl Service for Probe {
         Ok(Built {
             routes: Routes::new(HealthServer::new(calls)),
             authorization: TABLE,
+            bound: Vec::new(),
             close: Box::new(move || {
                 Box::pin(async move {
                     closed.store(true, Ordering::SeqCst);

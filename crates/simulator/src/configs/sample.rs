@@ -59,6 +59,18 @@ impl Sample {
         Ok(())
     }
 
+    /// Switches a table on that is off by default: its header and its options stand behind a "#".
+    pub(super) fn switch_on(&mut self, table: &str) -> anyhow::Result<()> {
+        let header = format!("#[{table}]");
+        let first = self.0.iter().position(|line| *line == header).with_context(|| format!("no {header}"))?;
+        for line in self.0.iter_mut().skip(first).take_while(|line| !line.is_empty()) {
+            if let Some(option) = line.strip_prefix('#') {
+                *line = option.to_owned();
+            }
+        }
+        Ok(())
+    }
+
     /// Takes a table out, with the comment above it.
     pub(super) fn remove_table(&mut self, table: &str) -> anyhow::Result<()> {
         let header = format!("[{table}]");
@@ -161,6 +173,15 @@ mod tests {
         let mut sample = Sample::new(TEXT);
         sample.remove_table("two").unwrap();
         assert!(!sample.into_text().contains("two"));
+    }
+
+    #[test]
+    fn a_table_that_is_off_is_switched_on_with_its_options() {
+        let mut sample = Sample::new("# of it\n#[off]\n#name = \"a\"   # who\n\n#[other]\n");
+        sample.switch_on("off").unwrap();
+        sample.set("off", "name", &quoted("b")).unwrap();
+        assert!(sample.switch_on("neither").is_err());
+        assert_eq!(sample.into_text(), "# of it\n[off]\nname = \"b\"   # who\n\n#[other]\n");
     }
 
     #[test]

@@ -1,0 +1,166 @@
+//! The hub of a world: what the line issues is registered there, devices connect with it, and a lot that is cut off does not.
+
+use std::{net::TcpListener, time::Duration};
+
+use api::{
+    hub::v1::{
+        CaCertificate, ChainRules, DisableCaKeyRequest, FirstConnect, GenerateVerificationCodeRequest,
+        ListJudgementsRequest, ListTelemetryRequest, RegisterCaCertificateRequest, TelemetryFilter, Verification,
+        VerifyCaCertificateRequest, ca_certificate_service_client::CaCertificateServiceClient,
+        judgement_service_client::JudgementServiceClient, telemetry_service_client::TelemetryServiceClient,
+    },
+    provisioning::v1::{GetUnitRequest, UnitState},
+};
+use pki::{Certificate, pem};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use service::identity::Role;
+use simulator::{
+    BRAND, Clients, Plan, World,
+    device::{self, Afterwards, DeviceError, DeviceIdentity, DevicePlan, DeviceProtocol},
+};
+use tonic::transport::Channel;
+
+use crate::{
+    command::{countersign, text},
+    people::{request_id, station},
+    world::journey,
+};
+
+/// More than a slow machine needs for anything that is waited for here.
+const PATIENCE: Duration = Duration::from_secs(60);
+const DEVICE: &str = "sn0000001";
+
+fn hub(world: &World) -> Channel {
+    let brand = &world.brand;
+    let address = &world.service(BRAND, "hub").unwrap().grpc;
+    Clients::load(brand, "alice", &[brand]).unwrap().channel(address, BRAND, Role::Hub).unwrap()
+}
+
+/// Registers the root, and proves with its key that it is ours.
+async fn prove_root(world: &World) -> CaCertificate {
+    let mut cas = CaCertificateServiceClient::new(hub(world));
+    let root = world.trust().read("root.pem").unwrap();
+    let request = RegisterCaCertificateRequest {
+        request_id: request_id(1),
+        name: "root".to_owned(),
+        certificate: root.clone().into(),
+        rules: ChainRules::Countersign.into(),
+        first_connect: FirstConnect::Refuse.into(),
+        verified: false,
+    };
+    let ca = cas.register_ca_certificate(request).await.unwrap().into_inner().ca_certificate.unwrap();
+    let request = GenerateVerificationCodeRequest { request_id: request_id(2), name: "root".to_owned(), etag: ca.etag };
+    let ca = cas.generate_verification_code(request).await.unwrap().into_inner().ca_certificate.unwrap();
+    let root = Certificate::parse(pem::single(&String::from_utf8(root).unwrap(), "CERTIFICATE").unwrap().der());
+    let certificate = signed_by_root(world, &root.unwrap(), &ca.verification_code.unwrap());
+    let request =
+        VerifyCaCertificateRequest { request_id: request_id(3), name: "root".to_owned(), etag: ca.etag, certificate };
+    cas.verify_ca_certificate(request).await.unwrap().into_inner().ca_certificate.unwrap()
+}
+
+/// What the holder of the root's key makes of a verification code.
+fn signed_by_root(world: &World, root: &Certificate, code: &str) -> bytes::Bytes {
+    let key = String::from_utf8(world.brand.folder().read("root.key").unwrap()).unwrap();
+    let named = |organization: Option<String>, name: &str| {
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        if let Some(organization) = organization {
+            params.distinguished_name.push(DnType::OrganizationName, organization);
+        }
+        params.distinguished_name.push(DnType::CommonName, name);
+        params
+    };
+    let mut ca = named(root.subject().organization(), &root.subject().common_names()[0]);
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let issuer = Issuer::new(ca, KeyPair::from_pem(&key).unwrap());
+    let own = KeyPair::generate().unwrap();
+    named(None, code).signed_by(&own, &issuer).unwrap().der().to_vec().into()
+}
+
+async fn connect(world: &World, protocol: DeviceProtocol) -> Result<(), DeviceError> {
+    let folder = world.folder().sub("devices").unwrap().sub(DEVICE).unwrap();
+    let read = |file| String::from_utf8(folder.read(file).unwrap()).unwrap();
+    let doors = &world.service(BRAND, "hub").unwrap().further;
+    let door = match protocol {
+        DeviceProtocol::Mqtt => "mqtt",
+        DeviceProtocol::Amqp => "amqp",
+        DeviceProtocol::Https => "https",
+    };
+    let hub_ca = std::fs::read_to_string(world.hub_ca_path()).unwrap();
+    let plan = DevicePlan {
+        host: "localhost".to_owned(),
+        port: doors[door].rsplit(':').next().unwrap().parse().unwrap(),
+        anchors: pem::certificates(&hub_ca).unwrap().iter().map(|ca| ca.der().to_vec()).collect(),
+        identity: DeviceIdentity::from_pem(&read("chain.pem"), &read("key.pem")).unwrap(),
+        device_id: DEVICE.to_owned(),
+        protocol,
+        count: 5,
+        afterwards: Afterwards::Leave,
+    };
+    device::run(&plan, &mut |_| {}).await
+}
+
+async fn state(world: &World) -> UnitState {
+    let request = GetUnitRequest { device_id: DEVICE.to_owned() };
+    station(world).get_unit(request).await.unwrap().into_inner().unit.unwrap().state()
+}
+
+async fn until_registered(world: &World) {
+    let registered = async {
+        while state(world).await != UnitState::Registered {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, registered).await.expect("the hub never acknowledged the device");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_line_writes_is_registered_connects_and_is_cut_off_with_its_lot() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut world, _, _) = journey(folder.path(), &Plan::new(1, 1).unwrap()).await;
+    assert_eq!(state(&world).await, UnitState::Written, "no ca is registered at the hub yet");
+    assert!(matches!(connect(&world, DeviceProtocol::Mqtt).await, Err(DeviceError::Refused(_))));
+
+    assert_eq!(prove_root(&world).await.verification(), Verification::Verified);
+    until_registered(&world).await;
+    for protocol in [DeviceProtocol::Mqtt, DeviceProtocol::Amqp, DeviceProtocol::Https] {
+        connect(&world, protocol).await.unwrap();
+    }
+    let request = ListTelemetryRequest { filter: Some(TelemetryFilter::default()), ..ListTelemetryRequest::default() };
+    let sent = TelemetryServiceClient::new(hub(&world)).list_telemetry(request).await.unwrap().into_inner().messages;
+    assert_eq!(sent.len(), 15);
+    assert!(sent.iter().all(|m| m.device_id == DEVICE && m.properties.iter().any(|p| p.name == "temperatureAlert")));
+
+    let lot = world.folder().sub("devices").unwrap().sub(DEVICE).unwrap().read("chain.pem").unwrap();
+    let lot = pem::certificates(&String::from_utf8(lot).unwrap()).unwrap().remove(1);
+    let request = DisableCaKeyRequest {
+        request_id: request_id(4),
+        key_sha256: lot.public_key().sha256().as_bytes().to_vec().into(),
+        why: "stolen".to_owned(),
+    };
+    CaCertificateServiceClient::new(hub(&world)).disable_ca_key(request).await.unwrap();
+    assert!(matches!(connect(&world, DeviceProtocol::Mqtt).await, Err(DeviceError::Refused(_))));
+    let request = ListJudgementsRequest { device_id: DEVICE.to_owned(), page_size: 1 };
+    let why = JudgementServiceClient::new(hub(&world)).list_judgements(request).await.unwrap().into_inner();
+    let why = why.judgements[0].judgement.clone().unwrap();
+    assert_eq!(why.reason, "CA_DISABLED", "{}", why.message);
+
+    // At the addresses that it had, with all that it knew.
+    let killed = world.kill_service(BRAND, "hub").await.unwrap();
+    world.start_again(killed).await.unwrap();
+    assert!(matches!(connect(&world, DeviceProtocol::Mqtt).await, Err(DeviceError::Refused(_))));
+    world.stop().await.unwrap();
+}
+
+#[test]
+fn a_demo_at_standard_ports_that_are_in_use_ends_with_three_and_a_name() {
+    // Whoever else holds it serves as well.
+    let _held = TcpListener::bind("127.0.0.1:8883");
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("demo");
+    let ended =
+        countersign(&["demo", "--devices", "1", "--hops", "1", "--standard-ports", "--out", out.to_str().unwrap()]);
+    let stderr = text(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("PORT_IN_USE") && stderr.contains("8883"), "{stderr}");
+}
