@@ -96,6 +96,13 @@ impl Lots {
         known.current.values().filter(|lot| matches!(lot.issuer, LotIssuer::Loaded(_))).cloned().collect()
     }
 
+    /// Adds a lot that is about to be on record, unless it is known: whoever reads of it there finds it here. Until then it has no tally,
+    /// so nothing can be spent from it.
+    pub fn put_new(&self, lot: Lot) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.current.entry(lot.id.clone()).or_insert_with(|| Arc::new(lot));
+    }
+
     /// Adds a lot, or replaces what was known of it.
     pub fn put(&self, lot: Lot) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);

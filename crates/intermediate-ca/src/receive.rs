@@ -204,16 +204,12 @@ impl Receiver {
         unit.moves =
             vec![TallyMove { lot: keys::lot(lot.as_str()), movement: Movement::Open(facts.consignment.quantity) }];
         unit.entry = Some(Entry::new("lots", lot.as_str()).map_err(named(store::EntryInvalid::reason))?);
-        match records::commit_one(self.authority.store(), unit)? {
-            Ok(_) => {
-                self.authority.lots.put(opened);
-                Ok(())
-            }
-            // Somebody else received it meanwhile, with the same key: theirs is on record and as good.
-            Err(conflict) => match self.authority.lots.get(lot.as_str()) {
-                Ok(_) => Ok(()),
-                Err(_) => Err(refuse_conflict(&conflict, lot.as_str())),
-            },
+        self.authority.lots.put_new(opened);
+        let Err(conflict) = records::commit_one(self.authority.store(), unit)? else { return Ok(()) };
+        // Somebody else received it meanwhile, with the same key: theirs is on record and as good.
+        match LotOnRecord::of(self.authority.store(), lot.as_str())?.stage {
+            Stage::Received(_) | Stage::Closing(..) | Stage::Closed(..) => Ok(()),
+            Stage::Accepting(_) => Err(refuse_conflict(&conflict, lot.as_str())),
         }
     }
 }

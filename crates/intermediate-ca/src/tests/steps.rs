@@ -1,7 +1,10 @@
 //! Every step is on record before the next: what a crash, a retry or a second operator finds.
 
+use std::{sync::Arc, thread};
+
 use api::lot::v1::LotState;
 use issuance::SoftwareKey;
+use records::keys;
 use store::{Position, Step, Store as _};
 
 use super::{Factory, LOT, lot, maker, reason};
@@ -59,6 +62,21 @@ async fn two_operators_who_receive_at_once_receive_one_lot() {
         assert_eq!(factory.key_files().len(), 1);
         let accepted = &factory.sender.books().accepted;
         assert!(accepted.iter().all(|request| *request == accepted[0]));
+    }
+}
+
+#[tokio::test]
+async fn a_lot_that_is_on_record_as_open_is_known_to_everybody_at_that_moment() {
+    let factory = Factory::new();
+    for number in 0..250 {
+        let id = format!("b{number:04}");
+        let (receiver, store, opening) = (Arc::clone(&factory.receiver), Arc::clone(&factory.store), id.clone());
+        let reader = thread::spawn(move || {
+            while store.tally(&keys::lot(&opening)).unwrap().is_none() {}
+            receiver.authority.lots.get(&opening).map(|_| ())
+        });
+        factory.receive(number, &id).await.unwrap();
+        reader.join().unwrap().unwrap();
     }
 }
 
