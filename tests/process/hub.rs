@@ -100,6 +100,31 @@ async fn connect(world: &World, protocol: DeviceProtocol) -> Result<(), DeviceEr
     device::run(&plan, &mut |_| {}).await
 }
 
+/// What `countersign hub why` prints about the device, as the brand's operator sees it.
+fn why(world: &World, more: &[&str]) -> String {
+    let file = |name| world.brand.folder().join(name).to_str().unwrap().to_owned();
+    let (certificate, key) = (file("alice.pem"), file("alice.key"));
+    let service_ca = world.brand.service_ca_path();
+    let address = &world.service(BRAND, "hub").unwrap().grpc;
+    let at =
+        ["--address", address, "--cert", &certificate, "--key", &key, "--service-ca", service_ca.to_str().unwrap()];
+    let ended = countersign(&[&["hub", "why", DEVICE], more, &at].concat());
+    assert_eq!(ended.status.code(), Some(0), "{}", text(&ended.stderr));
+    text(&ended.stdout)
+}
+
+/// That a refusal is told with its reason, what that means, what to do about it, and the chain that was presented.
+fn assert_told(told: &str, reason: &str, here: &str) {
+    let known = api::reason_table::explain(reason).unwrap();
+    let meaning = format!("  meaning: {}\n", known.meaning);
+    let remedy = format!("  what to do: {}\n", known.remedy);
+    let leaf = format!("    1. leaf CN={DEVICE}, issued by ");
+    let hop = "hop 1: company-x handed lot b0032";
+    for words in [&format!(": {reason}\n"), &meaning, &remedy, here, "  presented:\n", &leaf, "\n    2. ca ", hop] {
+        assert!(told.contains(words), "{words:?} is missing from:\n{told}");
+    }
+}
+
 async fn state(world: &World) -> UnitState {
     let request = GetUnitRequest { device_id: DEVICE.to_owned() };
     station(world).get_unit(request).await.unwrap().into_inner().unit.unwrap().state()
@@ -119,7 +144,13 @@ async fn what_the_line_writes_is_registered_connects_and_is_cut_off_with_its_lot
     let folder = tempfile::tempdir().unwrap();
     let (mut world, _, _) = journey(folder.path(), &Plan::new(1, 1).unwrap()).await;
     assert_eq!(state(&world).await, UnitState::Written, "no ca is registered at the hub yet");
+    assert!(why(&world, &[]).starts_with("nobody who claims to be sn0000001 came to this hub"));
     assert!(matches!(connect(&world, DeviceProtocol::Mqtt).await, Err(DeviceError::Refused(_))));
+    assert_told(
+        &why(&world, &[]),
+        "UNKNOWN_ISSUER",
+        "  here: The topmost certificate that leads up from the device is ",
+    );
 
     assert_eq!(prove_root(&world).await.verification(), Verification::Verified);
     until_registered(&world).await;
@@ -141,9 +172,18 @@ async fn what_the_line_writes_is_registered_connects_and_is_cut_off_with_its_lot
     CaCertificateServiceClient::new(hub(&world)).disable_ca_key(request).await.unwrap();
     assert!(matches!(connect(&world, DeviceProtocol::Mqtt).await, Err(DeviceError::Refused(_))));
     let request = ListJudgementsRequest { device_id: DEVICE.to_owned(), page_size: 1 };
-    let why = JudgementServiceClient::new(hub(&world)).list_judgements(request).await.unwrap().into_inner();
-    let why = why.judgements[0].judgement.clone().unwrap();
-    assert_eq!(why.reason, "CA_DISABLED", "{}", why.message);
+    let kept = JudgementServiceClient::new(hub(&world)).list_judgements(request).await.unwrap().into_inner();
+    let kept = kept.judgements[0].judgement.clone().unwrap();
+    assert_eq!(kept.reason, "CA_DISABLED", "{}", kept.message);
+    assert_told(&why(&world, &[]), "CA_DISABLED", "is disabled: stolen\n");
+    let all = why(&world, &["-n", "100"]);
+    for words in
+        ["  let in by mqtt from 127.0.0.1:", "  let in by amqp from ", "  let in by https from ", "  session ended: "]
+    {
+        assert!(all.contains(words), "{words:?} is missing from:\n{all}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&why(&world, &["-o", "json"])).unwrap();
+    assert_eq!((&json[0]["reason"], &json[0]["outcome"]), (&"CA_DISABLED".into(), &"refused".into()), "{json}");
 
     // At the addresses that it had, with all that it knew.
     let killed = world.kill_service(BRAND, "hub").await.unwrap();

@@ -56,6 +56,7 @@ pub(crate) struct Forge {
     pub(crate) root_key: KeyPair,
     pub(crate) root_years: (i32, i32),
     pub(crate) root_path_length: BasicConstraints,
+    pub(crate) root_extensions: Vec<CustomExtension>,
     pub(crate) cas: Vec<Ca>,
     pub(crate) leaf: Leaf,
 }
@@ -104,6 +105,7 @@ impl Forge {
             root_key: key(),
             root_years: (2020, 2060),
             root_path_length: BasicConstraints::Unconstrained,
+            root_extensions: Vec::new(),
             cas: vec![factory, technician],
             leaf: leaf("sn0000001", ""),
         };
@@ -132,6 +134,7 @@ impl Forge {
             root_key: key(),
             root_years: (2020, 2060),
             root_path_length: BasicConstraints::Unconstrained,
+            root_extensions: Vec::new(),
             cas: vec![intermediate],
             leaf: leaf(id, ""),
         };
@@ -189,6 +192,7 @@ impl Forge {
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, self.root_name.as_str());
         params.is_ca = IsCa::Ca(self.root_path_length);
+        params.custom_extensions.clone_from(&self.root_extensions);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         valid(&mut params, self.root_years);
         params

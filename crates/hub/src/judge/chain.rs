@@ -5,7 +5,7 @@ use bytes::Bytes;
 use mfg::{Accepted, Quantity, journey};
 use pki::{
     Certificate, Sha256, UnixTime,
-    path::{Path, PathOptions, PathReason, PathRefusal, Purpose, Rules, verify_path},
+    path::{Path, PathOptions, PathReason, PathRefusal, Purpose, Rules, SignatureChecks, verify_path_within},
 };
 
 use super::view::{RegisteredCa, Standing, TrustView, Whose, carries_handoff};
@@ -103,15 +103,29 @@ impl Verdict {
 /// Judges a chain for a claimed device id. Whether a key of it is disabled is the caller's to ask, of [`key_refusal`]: a line may
 /// register what must not connect.
 ///
+/// Whatever is presented, a path takes at most [`pki::path::MAX_SIGNATURE_CHECKS`] signature checks, one a certificate where all is in
+/// order, and the acceptances one a hop.
+///
 /// # Errors
 /// `DEVICE_ID_MISMATCH`, `CA_UNVERIFIED`, every reason of a path (RFC 5280) and of a journey.
 pub(crate) fn judge(presented: &Presented, claimed: &str, view: &TrustView, now: UnixTime) -> Result<Verdict, Refusal> {
+    judge_within(presented, claimed, view, now, &mut SignatureChecks::new())
+}
+
+/// As [`judge`], with the signature checks of its path told.
+pub(super) fn judge_within(
+    presented: &Presented,
+    claimed: &str,
+    view: &TrustView,
+    now: UnixTime,
+    checks: &mut SignatureChecks,
+) -> Result<Verdict, Refusal> {
     let forced = presented.all().any(carries_handoff);
-    let verified = find(presented, view, now, forced, Standing::Verified);
-    let (ca, path, whose) = match verified {
+    let mut find_ca = |standing| find(presented, view, now, forced, standing, checks);
+    let (ca, path, whose) = match find_ca(Standing::Verified) {
         Ok(found) => found,
         // Another CA may know the chain, only not be proven yet: the more telling answer.
-        Err(refusal) => match find(presented, view, now, forced, Standing::Unverified) {
+        Err(refusal) => match find_ca(Standing::Unverified) {
             Ok((ca, _, _)) => return Err(unverified(ca)),
             Err(_) => return Err(path_refusal(&refusal, presented)),
         },
@@ -150,6 +164,7 @@ fn find<'a>(
     now: UnixTime,
     forced: bool,
     standing: Standing,
+    checks: &mut SignatureChecks,
 ) -> Result<Found<'a>, PathRefusal> {
     let whose_of = |ca: &RegisteredCa| match ca.whose {
         Whose::Plain if !forced && !carries_handoff(&ca.certificate) => Whose::Plain,
@@ -167,7 +182,7 @@ fn find<'a>(
             Whose::Plain => Rules::Plain,
         };
         let options = PathOptions { rules, ..PathOptions::new(now, Purpose::Client) };
-        match verify_path(presented.leaf(), presented.others(), &anchors, &options) {
+        match verify_path_within(presented.leaf(), presented.others(), &anchors, &options, checks) {
             Ok(path) => match view.ca(path.anchor()) {
                 Some(ca) => return Ok((ca, path, whose)),
                 None => continue,

@@ -90,9 +90,14 @@ impl World {
 
     /// The process died and came back over what is durable.
     pub(super) fn restarted(self) -> Self {
+        self.restarted_as(Stage::Development)
+    }
+
+    /// The same, in this stage.
+    pub(super) fn restarted_as(self, stage: Stage) -> Self {
         let Self { store, directory, clock, bundle, .. } = self;
         store.restart();
-        Self::over(Stage::Development, bundle, store, directory, clock)
+        Self::over(stage, bundle, store, directory, clock)
     }
 
     /// A hub that trusts the forge's root.

@@ -4,6 +4,7 @@
 //! valid signatures, `judge` holds one chain to the rules, with `constraints` for names, `reference` for the name that
 //! was asked for and `revocation` for revocation lists.
 
+mod checks;
 mod constraints;
 mod judge;
 mod reason;
@@ -11,6 +12,7 @@ mod reference;
 mod revocation;
 mod search;
 
+pub use checks::SignatureChecks;
 pub use reason::{PathReason, PathRefusal};
 pub use reference::ReferenceName;
 
@@ -114,5 +116,20 @@ pub fn verify_path(
     anchors: &[Certificate],
     options: &PathOptions<'_>,
 ) -> Result<Path, PathRefusal> {
-    search::search(leaf, candidates, anchors, options)
+    verify_path_within(leaf, candidates, anchors, options, &mut SignatureChecks::new())
+}
+
+/// As [`verify_path`], for whoever asks several questions about the same certificates: `checks` bounds them all together, and
+/// remembers what came of each check.
+///
+/// # Errors
+/// As [`verify_path`].
+pub fn verify_path_within(
+    leaf: &Certificate,
+    candidates: &[Certificate],
+    anchors: &[Certificate],
+    options: &PathOptions<'_>,
+    checks: &mut SignatureChecks,
+) -> Result<Path, PathRefusal> {
+    search::search(leaf, candidates, anchors, options, checks)
 }

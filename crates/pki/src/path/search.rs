@@ -3,15 +3,11 @@
 //! RFC 5280 leaves building to us (RFC 4158 describes it). Candidates come from strangers, so everything is counted:
 //! steps, signature checks, comparisons of names.
 
-use std::collections::HashMap;
-
 use super::judge::{Budget, Verdict, judge};
-use super::{MAX_CANDIDATES, MAX_INTERMEDIATES, MAX_SIGNATURE_CHECKS, Path, PathOptions, PathReason, PathRefusal};
+use super::{MAX_CANDIDATES, MAX_INTERMEDIATES, Path, PathOptions, PathReason, PathRefusal, SignatureChecks};
 use crate::certificate::Certificate;
-use crate::digest::Sha256;
 use crate::key::KeyAlgorithm;
 use crate::revocation_list::RevocationList;
-use crate::signature::SignatureError;
 
 /// Partial chains looked at; far more than a sane set of candidates has.
 const MAX_STEPS: usize = 2_048;
@@ -21,6 +17,7 @@ pub(super) fn search(
     candidates: &[Certificate],
     anchors: &[Certificate],
     options: &PathOptions<'_>,
+    checks: &mut SignatureChecks,
 ) -> Result<Path, PathRefusal> {
     if candidates.len() > MAX_CANDIDATES {
         let detail = format!("{} candidates were given and at most {MAX_CANDIDATES} are looked at", candidates.len());
@@ -36,7 +33,7 @@ pub(super) fn search(
         candidates: distinct,
         anchors,
         options,
-        checked: HashMap::new(),
+        checks,
         steps: 0,
         exhausted: None,
         budget: Budget::new(),
@@ -52,8 +49,7 @@ struct Search<'a> {
     candidates: Vec<&'a Certificate>,
     anchors: &'a [Certificate],
     options: &'a PathOptions<'a>,
-    /// What came of checking the signature of a certificate with a key.
-    checked: HashMap<(Sha256, Sha256), Result<(), PathReason>>,
+    checks: &'a mut SignatureChecks,
     steps: usize,
     exhausted: Option<&'static str>,
     budget: Budget,
@@ -173,19 +169,10 @@ impl<'a> Search<'a> {
         if matches!(key.algorithm(), KeyAlgorithm::Rsa { bits } if bits < 2048) {
             return Err(PathReason::KeyTooWeak);
         }
-        let pair = (subject.sha256(), key.sha256());
-        if let Some(known) = self.checked.get(&pair) {
-            return *known;
-        }
-        if self.checked.len() >= MAX_SIGNATURE_CHECKS {
+        let outcome = self.checks.check(algorithm, subject, key);
+        if outcome == Err(PathReason::PathSearchExhausted) {
             self.exhausted = Some("too many signatures to check");
-            return Err(PathReason::PathSearchExhausted);
         }
-        let outcome = key.verify(algorithm, subject.tbs(), subject.signature()).map_err(|error| match error {
-            SignatureError::AlgorithmUnfit => PathReason::SignatureAlgorithmNotAllowed,
-            SignatureError::Invalid => PathReason::SignatureInvalid,
-        });
-        self.checked.insert(pair, outcome);
         outcome
     }
 

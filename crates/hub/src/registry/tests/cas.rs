@@ -4,7 +4,7 @@ use api::hub::v1::{RegisterCaCertificateRequest, Verification};
 use pki::{Sha256, pem};
 
 use super::*;
-use crate::forge::key;
+use crate::forge::{extension, key};
 
 fn unverified(forge: &Forge) -> NewCa {
     NewCa { verification: Verification::Unverified, ..new_ca("root", &forge.root(), ChainRules::Countersign) }
@@ -149,6 +149,32 @@ async fn a_disabled_key_refuses_and_ends_sessions_until_it_is_enabled() {
     assert!(world.books.disabled_keys().unwrap().is_empty());
     world.books.disable_ca_key(&change(), &lot_key, "again").unwrap();
     assert_eq!(world.refused(forge.presented(), "sn0000001").await, "CA_DISABLED");
+}
+
+#[tokio::test]
+async fn production_believes_no_development_anchor_not_even_one_that_was_registered_before() {
+    let mut forge = Forge::new();
+    let marker = mfg::oid::DEVELOPMENT_MARKER.to_string();
+    forge.root_extensions = vec![extension(&marker, mfg::oid::DEVELOPMENT_MARKER_VALUE.to_vec())];
+    let register = |world: &World| world.books.register_ca(&change(), &unverified(&forge));
+    assert_eq!(reason(register(&World::with(Stage::Production, None))), "DEVELOPMENT_ANCHOR");
+    let world = World::trusting(&forge);
+    world.create("sn0000001");
+    world.connect(forge.presented(), "sn0000001").await.unwrap();
+    let world = world.restarted_as(Stage::Production);
+    assert_eq!(world.refused(forge.presented(), "sn0000001").await, "UNKNOWN_ISSUER");
+}
+
+#[test]
+fn a_thousand_keys_are_disabled_and_not_one_more() {
+    let world = World::new();
+    let disable = |n: u32| world.books.disable_ca_key(&change(), &Sha256::of(&n.to_be_bytes()), "").map(drop);
+    (0..1000).for_each(|n| disable(n).unwrap());
+    assert_eq!(reason(disable(1000)), "DISABLED_KEY_LIMIT_REACHED");
+    disable(999).unwrap();
+    world.books.enable_ca_key(&change(), &Sha256::of(&7_u32.to_be_bytes())).unwrap();
+    disable(1000).unwrap();
+    assert_eq!(world.books.disabled_keys().unwrap().len(), 1000);
 }
 
 #[test]

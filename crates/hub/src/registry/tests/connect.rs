@@ -83,6 +83,8 @@ async fn under_one_lot_key_as_many_devices_are_let_in_as_it_has_units() {
     world.connect(chains[1].clone(), "sn1").await.unwrap();
     let kept = world.last_refusal("sn4").await;
     assert_eq!(kept.metadata.get("lot").map(String::as_str), Some("b1"));
+    let unknown = world.books.lot_admissions(&pki::Sha256::of(b"another key"), None, 10);
+    assert_eq!(unknown.map(drop).unwrap_err().reason(), "LOT_UNKNOWN");
     let list = world.books.lot_admissions(&forge.cas[0].key_sha256(), None, 10).unwrap();
     assert_eq!(list.device_ids, ["sn0", "sn1", "sn2"]);
     assert_eq!((list.tally.provisioned, list.tally.remaining), (3, Some(0)));

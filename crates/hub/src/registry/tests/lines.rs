@@ -133,6 +133,12 @@ fn a_line_registers_what_its_own_company_made_and_nothing_else() {
         let fresh = fresh_id();
         assert_eq!(world.tell_as("factory-y", &fresh, &[event(1, "sn0000001", other)]), [Some("NOT_YOURS")]);
     }
+    // A device that an operator created is nobody's until it has a certificate.
+    world.create("by-hand");
+    assert_eq!(
+        world.tell_as("technician-z", &fresh_id(), &[event(1, "by-hand", LineEvent::Scrapped)]),
+        [Some("NOT_BOUND_TO_CERTIFICATE")]
+    );
     // Another company's valid lot, the same device id.
     forge.cas = vec![handoff_ca(1, "company-x", "factory-q", "q1", mfg::Quantity::of(9).unwrap(), crate::forge::BASE)];
     forge.name_leaf("sn0000001");
