@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::copy::Copier;
 use crate::engine::{Bounds, Engine};
 use crate::error::StoreError;
 use crate::fault::FaultPlan;
@@ -167,6 +168,12 @@ impl EmbeddedStore {
     #[must_use]
     pub const fn opened(&self) -> Opened {
         self.opened
+    }
+
+    /// For copies of this store while it serves.
+    #[must_use]
+    pub fn copier(&self) -> Copier {
+        Copier::new(&self.engine, &self.identity)
     }
 
     /// Waits until the index has everything that is durable now, so that the next opening has nothing to read.

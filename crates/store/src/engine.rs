@@ -221,6 +221,12 @@ impl Engine {
         Head { position: Position::from_u64(end.position), chain: Sha256::from_bytes(end.chain) }
     }
 
+    /// The durable end, while the engine runs.
+    pub(crate) fn checked_head(&self) -> Result<Head, StoreError> {
+        let end = self.running()?.durable;
+        Ok(Head { position: Position::from_u64(end.position), chain: Sha256::from_bytes(end.chain) })
+    }
+
     fn durable_end(&self) -> u64 {
         self.lock().durable.position
     }

@@ -205,6 +205,14 @@ impl Journal {
         Ok(at)
     }
 
+    /// The segments that hold what is before `end`, each with the octets of its file that do.
+    pub(crate) fn lengths(&self, end: u64) -> Vec<(u64, u64)> {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let nexts = segments.iter().skip(1).map(|next| next.first).chain([u64::MAX]);
+        let held = segments.iter().zip(nexts).take_while(|(segment, _)| segment.number == 0 || segment.first < end);
+        held.map(|(segment, next)| (segment.number, segment.offset(end.min(next)))).collect()
+    }
+
     /// Why no frame can be read at `position`: none starts there, or the segment is damaged.
     fn explain(&self, segment: &Segment, position: u64, limit: u64) -> Result<StoreError, StoreError> {
         let mut reader = self.reader(segment, (segment.first, Some(segment.chain)), limit)?;

@@ -7,10 +7,12 @@
 //! What this crate deliberately does not know: what a payload means, what time it is, who asks, and how to sign.
 //!
 //! Start with [`Store`], then [`Unit`]. The engines are [`EmbeddedStore`] (an append-only journal is the truth, an index
-//! is caught up from it) and [`MemoryStore`]; both fail on command at each step when given a [`FaultPlan`].
+//! is caught up from it) and [`MemoryStore`]; both fail on command at each step when given a [`FaultPlan`]. A [`Copier`] copies an
+//! embedded store while it serves, [`lay_down`] makes a store of the copy.
 
 mod body;
 mod checkpoint;
+mod copy;
 mod embedded;
 mod engine;
 mod error;
@@ -39,6 +41,7 @@ mod seam;
 mod segment;
 mod unit;
 
+pub use copy::{Copier, Part, StoreCopy, lay_down};
 pub use embedded::{EmbeddedStore, Opened, Options, Progress, SyncObserver, Synced};
 pub use error::StoreError;
 pub use fault::{FaultPlan, Step};

@@ -62,7 +62,7 @@ pub(crate) fn init(dir: &Path, identity: &StoreIdentity) -> Result<(), StoreErro
 }
 
 /// Refuses a directory with anything in it but what an interrupted attempt leaves.
-fn check_empty(dir: &Path) -> Result<(), StoreError> {
+pub(crate) fn check_empty(dir: &Path) -> Result<(), StoreError> {
     for entry in fs::read_dir(dir).map_err(StoreError::io("listing", dir))? {
         let name = entry.map_err(StoreError::io("listing", dir))?.file_name();
         if ![LOCK, JOURNAL, "identity.tmp"].iter().any(|known| name == *known) {
@@ -73,7 +73,7 @@ fn check_empty(dir: &Path) -> Result<(), StoreError> {
 }
 
 /// Refuses to touch a journal that has ever held more than the header of its first segment.
-fn check_unused(journal: &Path) -> Result<(), StoreError> {
+pub(crate) fn check_unused(journal: &Path) -> Result<(), StoreError> {
     for entry in fs::read_dir(journal).map_err(StoreError::io("listing", journal))? {
         let length = entry.and_then(|entry| entry.metadata()).map_err(StoreError::io("listing", journal))?.len();
         if length > segment::HEADER as u64 {
