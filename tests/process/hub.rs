@@ -15,15 +15,15 @@ use pki::{Certificate, pem};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use service::identity::Role;
 use simulator::{
-    BRAND, Clients, Plan, World,
+    BRAND, Clients, Plan, Program, World,
     device::{self, Afterwards, DeviceError, DeviceIdentity, DevicePlan, DeviceProtocol},
 };
 use tonic::transport::Channel;
 
 use crate::{
-    command::{countersign, text},
+    command::{BINARY, countersign, text},
     people::{request_id, station},
-    world::journey,
+    world::{handed_down, journey},
 };
 
 /// More than a slow machine needs for anything that is waited for here.
@@ -190,6 +190,32 @@ async fn what_the_line_writes_is_registered_connects_and_is_cut_off_with_its_lot
     world.start_again(killed).await.unwrap();
     assert!(matches!(connect(&world, DeviceProtocol::Mqtt).await, Err(DeviceError::Refused(_))));
     world.stop().await.unwrap();
+}
+
+/// The limits on open files of a running process: soft and hard.
+fn open_files(pid: u32) -> (u64, u64) {
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let mut numbers = line.split_ascii_whitespace().map(|number| number.parse().unwrap_or(u64::MAX));
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
+#[tokio::test]
+async fn a_hub_makes_room_for_its_connections_and_says_when_there_is_none() {
+    // 10,000 for devices, 4,096 for gRPC, 256 for files of its own.
+    const WANTED: u64 = 14_352;
+    let (_, most) = open_files(std::process::id());
+    for (soft, hard) in [(500, 600), (600, 600), (500, most)] {
+        let folder = tempfile::tempdir().unwrap();
+        let limited = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" service \"$@\"");
+        let program = Program { path: "/bin/sh".into(), arguments: vec!["-c".into(), limited.into(), BINARY.into()] };
+        let mut world = handed_down(folder.path(), &Plan::new(1, 1).unwrap(), program).await;
+        let hub = world.start_hub().await.unwrap();
+        assert_eq!(open_files(hub.pid), (hard.min(WANTED), hard));
+        let log = std::fs::read_to_string(hub.service.config.with_extension("log")).unwrap();
+        assert_eq!(log.contains("OPEN_FILES_TOO_FEW"), hard < WANTED, "{log}");
+        world.stop().await.unwrap();
+    }
 }
 
 #[test]

@@ -29,3 +29,10 @@ pub(crate) async fn journey(folder: &Path, plan: &Plan) -> (World, Manifest, Tal
     let manifest = Journey::new(plan, &mut world).run(&mut listener).await.unwrap();
     (world, manifest, listener.0.unwrap())
 }
+
+/// Starts the CAs of a plan in a folder, and hands the lots over. No device is provisioned.
+pub(crate) async fn handed_down(folder: &Path, plan: &Plan, program: Program) -> World {
+    let mut world = World::open(Folder::create(folder).unwrap(), plan, program).unwrap();
+    Journey::new(plan, &mut world).hand_down(&mut Listener::default()).await.unwrap();
+    world
+}

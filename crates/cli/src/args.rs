@@ -173,6 +173,8 @@ pub(crate) enum BenchTarget {
     Signer,
     /// Station, provisioner, intermediate-ca.
     Line,
+    /// The hub: devices that connect, all at once too, and send telemetry over MQTT.
+    Hub,
 }
 
 /// How requests travel.
@@ -235,6 +237,9 @@ pub(crate) struct BenchArgs {
     /// Devices that are issued before anything is measured.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) prefill: u64,
+    /// With --target hub: devices that are connected at one time.
+    #[arg(long, default_value_t = 2000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) devices: u32,
     /// Output: words or JSON.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,

@@ -1,12 +1,16 @@
-//! `countersign bench`: how fast certificates are issued here, as a share of what the cryptography allows.
+//! `countersign bench`: how fast certificates are issued here, as a share of what the cryptography allows; and what a hub can bear.
 
-use std::{process::ExitCode, time::Duration};
+mod hub;
+
+use std::{future::Future, process::ExitCode, time::Duration};
 
 use api::Refusal;
+use serde::Serialize;
 use simulator::{
     Folder, Program,
     bench::{Bench, BenchError, DeviceKey, Mode, Report, Target},
 };
+use tokio::runtime::Runtime;
 
 use crate::{
     args::{BenchArgs, BenchKey, BenchMode, BenchTarget, Output},
@@ -19,35 +23,43 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode, Failure> {
     {
         return Err(Failure::usage(format!("{} is not empty: a measurement starts with empty stores", out.display())));
     }
+    let target = match args.target {
+        BenchTarget::Signer => Target::Signer,
+        BenchTarget::Line => Target::Line,
+        BenchTarget::Hub => return hub::run(args),
+    };
     if !args.local && !args.demo.join("demo.json").exists() {
         let what = format!("no demo stays in {}; --local starts services of its own", args.demo.display());
         return Err(Failure::unavailable("FILE_MISSING", what));
     }
-    let bench = bench(args);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::unavailable("SETUP_FAILED", format!("no runtime: {e}")))?;
-    let report = runtime.block_on(measure(args, &bench)).map_err(|e| failure(&e))?;
-    match args.output {
-        Output::Json => {
-            let json = serde_json::to_string(&report).map_err(|e| Failure::unavailable("INTERNAL", e.to_string()))?;
-            println!("{json}");
-        }
-        Output::Text => print!("{}", words(&bench, &report)),
-    }
+    let bench = bench(args, target);
+    let report = runtime()?.block_on(measure(args, &bench)).map_err(|e| failure(&e))?;
+    print(args.output, &report, &words(&bench, &report))?;
     for (reason, (times, first)) in &report.refused {
         eprintln!("{times} x {reason}: {first}");
     }
     Ok(if report.errors == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-fn bench(args: &BenchArgs) -> Bench {
+fn runtime() -> Result<Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|e| Failure::unavailable("SETUP_FAILED", format!("no runtime: {e}")))
+}
+
+fn print(output: Output, report: &impl Serialize, words: &str) -> Result<(), Failure> {
+    match output {
+        Output::Json => {
+            let json = serde_json::to_string(report).map_err(|e| Failure::unavailable("INTERNAL", e.to_string()))?;
+            println!("{json}");
+        }
+        Output::Text => print!("{words}"),
+    }
+    Ok(())
+}
+
+fn bench(args: &BenchArgs, target: Target) -> Bench {
     Bench {
-        target: match args.target {
-            BenchTarget::Signer => Target::Signer,
-            BenchTarget::Line => Target::Line,
-        },
+        target,
         mode: match args.mode {
             BenchMode::Stream => Mode::Stream,
             BenchMode::Unary => Mode::Unary,
@@ -71,18 +83,26 @@ async fn measure(args: &BenchArgs, bench: &Bench) -> anyhow::Result<Report> {
     if !args.local {
         return bench.running(&Folder::create(&args.demo)?).await;
     }
+    with_folder(args, |folder, program| bench.local(folder, program)).await
+}
+
+/// Measures in the folder that was asked for, or in one that is removed again.
+async fn with_folder<R: Serialize, F: Future<Output = anyhow::Result<R>>>(
+    args: &BenchArgs,
+    measure: impl FnOnce(Folder, Program) -> F,
+) -> anyhow::Result<R> {
     let program = Program::countersign(std::env::current_exe()?);
     match &args.out {
         Some(out) => {
             let folder = Folder::create(out)?;
-            let report = bench.local(folder.clone(), program).await?;
+            let report = measure(folder.clone(), program).await?;
             folder.write("report.json", &serde_json::to_vec_pretty(&report)?)?;
             Ok(report)
         }
         None => {
             // Beside the work, not in /tmp, which is memory on many machines: the journals are to be on a disk.
             let path = std::env::current_dir()?.join(format!(".countersign-bench-{}", std::process::id()));
-            let outcome = bench.local(Folder::create(&path)?, program).await;
+            let outcome = measure(Folder::create(&path)?, program).await;
             std::fs::remove_dir_all(&path)?;
             outcome
         }

@@ -66,11 +66,57 @@ fn a_local_measurement_prints_the_promised_json_alone_and_leaves_nothing() {
 }
 
 #[test]
+fn a_hub_is_measured_with_devices_of_its_own_and_nothing_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let done = countersign(
+        folder.path(),
+        &[
+            "bench",
+            "--local",
+            "--target",
+            "hub",
+            "--devices",
+            "6",
+            "--clients",
+            "2",
+            "--in-flight",
+            "4",
+            "--duration",
+            "300ms",
+            "--warmup",
+            "50ms",
+            "-o",
+            "json",
+        ],
+    );
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    let report: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(
+        (&report["target"], &report["devices"], &report["intermediates"]),
+        (&"hub".into(), &6.into(), &3.into())
+    );
+    for (phase, connected) in [("first", 6), ("bare", 18), ("storm", 18)] {
+        assert_eq!((&report[phase]["connected"], &report[phase]["errors"]), (&connected.into(), &0.into()), "{phase}");
+        assert!(report[phase]["latency_us"]["p99"].as_u64().unwrap() > 0);
+    }
+    assert_eq!(report["judging_us"]["count"], 6);
+    let positive = ["storm_share", "rss_bytes", "rss_before_bytes"].map(|field| &report[field]);
+    let telemetry = ["messages", "per_s"].map(|field| &report["telemetry"][field]);
+    for number in positive.into_iter().chain(telemetry) {
+        assert!(number.as_f64().unwrap() > 0.0, "{report}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "stores and keys are removed");
+}
+
+#[test]
 fn what_cannot_be_measured_is_a_flag_error_and_starts_nothing() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("used")).unwrap();
     std::fs::write(folder.path().join("used/file"), b"").unwrap();
-    let wrong: [&[&str]; 6] = [
+    let wrong: [&[&str]; 9] = [
+        &["--target", "hub", "--mode", "unary"],
+        &["--target", "hub", "--rate", "5"],
+        &["--target", "hub", "--duration", "0s"],
         &["--target", "signer", "--key", "server"],
         &["--duration", "0s"],
         &["--duration", "20"],
@@ -83,6 +129,8 @@ fn what_cannot_be_measured_is_a_flag_error_and_starts_nothing() {
         assert_eq!(refused.status.code(), Some(2), "{flags:?}: {}", text(&refused.stderr));
         assert!(refused.stdout.is_empty());
     }
+    let hub = countersign(folder.path(), &["bench", "--target", "hub"]);
+    assert_eq!(hub.status.code(), Some(2), "a hub is measured with --local: {}", text(&hub.stderr));
     let alone = countersign(folder.path(), &["bench"]);
     assert_eq!(alone.status.code(), Some(3), "no demo stays here: {}", text(&alone.stderr));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);

@@ -16,6 +16,7 @@ mod forge;
 mod judge;
 mod mailbox;
 mod metrics;
+mod open_files;
 mod registry;
 mod rest;
 mod ring;

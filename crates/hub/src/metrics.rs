@@ -1,18 +1,34 @@
 //! What a hub tells at `/metrics` beside its store.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Instant};
 
 use api::Refusal;
-use service::metrics::{ByReason, Collector, Counter, DescriptorEncoder, Metrics, tell_state};
+use service::metrics::{ByReason, Collector, Counter, DescriptorEncoder, Histogram, Metrics, tell_state};
 
 use crate::registry::Presence;
 
+/// Upper ends of the buckets of `hub_judging_seconds`: fine below the millisecond that is promised.
+const JUDGING: [f64; 14] =
+    [0.000_1, 0.000_2, 0.000_3, 0.000_4, 0.000_5, 0.000_6, 0.000_7, 0.000_8, 0.001, 0.0015, 0.002, 0.005, 0.01, 0.1];
+
 /// What devices did since the start.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct DeviceCounts {
     admitted: Counter,
     messages: Counter,
     refused: ByReason,
+    judging: Judging,
+}
+
+impl Default for DeviceCounts {
+    fn default() -> Self {
+        Self {
+            admitted: Counter::default(),
+            messages: Counter::default(),
+            refused: ByReason::default(),
+            judging: Judging(Histogram::new(JUDGING)),
+        }
+    }
 }
 
 impl DeviceCounts {
@@ -21,6 +37,8 @@ impl DeviceCounts {
         metrics.register("hub_admitted", "Devices let in", self.admitted.clone());
         metrics.register("hub_messages", "Telemetry messages kept", self.messages.clone());
         self.refused.tell(metrics, "hub_refused", "Devices refused, by published reason");
+        let help = "Reading and judging a presented chain, what is on record included";
+        metrics.register("hub_judging_seconds", help, self.judging.0.clone());
         metrics.collect(Sessions(Arc::clone(presence)));
     }
 
@@ -34,6 +52,25 @@ impl DeviceCounts {
 
     pub(crate) fn refused(&self, refusal: &Refusal) {
         self.refused.count(refusal);
+    }
+
+    /// For the thread that judges.
+    pub(crate) fn judging(&self) -> Judging {
+        self.judging.clone()
+    }
+}
+
+/// How long judging takes. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Judging(Histogram);
+
+impl Judging {
+    /// Does the work, and counts how long it took.
+    pub(crate) fn time<T>(&self, work: impl FnOnce() -> T) -> T {
+        let begun = Instant::now();
+        let judged = work();
+        self.0.observe(begun.elapsed().as_secs_f64());
+        judged
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     access,
     config::Config,
     mailbox::Mailboxes,
+    open_files,
     registry::{Books, Parts, Policy, Presence, Registry},
     rest::{self, Rest},
     rpc,
@@ -62,6 +63,7 @@ impl Service for Hub {
         let registry = Arc::new(registry(&config, &context, store, commits)?);
         registry.tell(context.metrics());
         let tls = device_tls(&config, directory)?;
+        open_files::make_room(u64::from(config.devices.max_connections) + u64::from(context.limits().max_connections));
         let bound = open_doors(&config, &context, &registry, &tls).await?;
         let doors = [("mqtt", &bound.mqtt), ("amqp", &bound.amqp), ("https", &bound.https)];
         let doors = doors.into_iter().filter_map(|(name, address)| Some((name, address.clone()?))).collect();

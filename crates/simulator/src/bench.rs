@@ -9,6 +9,7 @@ mod ceiling;
 mod drive;
 mod face;
 mod histogram;
+pub mod hub;
 mod place;
 mod report;
 mod requests;
@@ -27,7 +28,7 @@ use requests::Requests;
 use schedule::Schedule;
 use usage::Usage;
 
-pub use report::{CpuPerCertificate, LatencyMicros, Report};
+pub use report::{CpuMicros, LatencyMicros, Report};
 
 /// Whose face is driven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

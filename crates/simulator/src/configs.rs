@@ -167,6 +167,14 @@ pub(crate) fn hub(ports: Ports, devices: DevicePorts, peers: &[PeerOf<'_>]) -> a
     Ok(sample.into_text())
 }
 
+/// A hub's configuration with what a measurement needs: operators may upload a CA as verified, and a device may send as much as it can.
+pub(crate) fn hub_for_measuring(config: &str) -> anyhow::Result<String> {
+    let mut sample = Sample::new(config);
+    sample.set("policy", "verified_on_upload", &quoted("allowed"))?;
+    sample.set("telemetry", "per_device_second", "1000000")?;
+    Ok(sample.into_text())
+}
+
 /// A configuration that keeps the addresses that its service has bound, by their options, where it had taken free ports.
 pub(crate) fn keep_addresses<'a>(config: &str, bound: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     bound.fold(config.to_owned(), |config, (option, address)| {

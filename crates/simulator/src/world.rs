@@ -159,6 +159,17 @@ impl World {
         self.start(service).await
     }
 
+    /// As [`World::start_hub`], for measurements: a root is taken as verified on upload, and one device may send without limit.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub(crate) async fn start_hub_for_measuring(&mut self) -> anyhow::Result<&ServiceProcess> {
+        let service = self.write_hub(Ports::ANY, self.device_ports)?;
+        let config = std::fs::read_to_string(&service.config)?;
+        std::fs::write(&service.config, configs::hub_for_measuring(&config)?)?;
+        self.start(service).await
+    }
+
     /// Starts the last manufacturer's provisioner. Its intermediate-ca must run already. It registers what it issues at the hub, if that
     /// runs.
     ///

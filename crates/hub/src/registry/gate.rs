@@ -154,7 +154,8 @@ impl Registry {
     async fn plan(&self, presented: &PresentedChain, claimed: &str) -> Result<Plan, Refusal> {
         let _permit = self.judging.acquire().await;
         let (act, presented, claimed) = (self.own_act(), presented.clone(), claimed.to_owned());
-        self.ask(move |books| books.plan(&act, &presented, &claimed)).await
+        let judging = self.judging_time();
+        self.ask(move |books| judging.time(|| books.plan(&act, &presented, &claimed))).await
     }
 
     async fn carry_out(&self, steps: Vec<Step>) -> Result<Carried, Refusal> {

@@ -16,7 +16,7 @@ use super::{books::Books, presence::Presence};
 use crate::{
     admission::{MethodAnswer, MethodCall, Sessions},
     mailbox::{Mailbox, Mailboxes, NewMessage, oldest_delivered, write_twin},
-    metrics::DeviceCounts,
+    metrics::{DeviceCounts, Judging},
     telemetry::{Filter, Page, Telemetry},
     why::{self, JudgementLog},
 };
@@ -219,6 +219,10 @@ impl Registry {
 
     pub(super) fn count_admitted(&self) {
         self.counts.admitted();
+    }
+
+    pub(super) fn judging_time(&self) -> Judging {
+        self.counts.judging()
     }
 
     pub(super) fn count_telemetry(&self) {

@@ -34,9 +34,14 @@ impl Histogram {
         }
     }
 
+    /// How many were recorded.
+    pub(super) fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
     /// The latency in microseconds below which this share of all lies, 0 when nothing was recorded.
     pub(super) fn quantile(&self, share: f64) -> u64 {
-        let all: u64 = self.counts.iter().sum();
+        let all = self.count();
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,

@@ -166,7 +166,7 @@ impl Local {
 }
 
 /// Nobody listens.
-struct Silent;
+pub(super) struct Silent;
 
 impl Narrator for Silent {
     fn service_ready(&mut self, _name: &str, _grpc: &str) {}

@@ -1,11 +1,16 @@
 //! What a measurement says.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use api::Refusal;
 use serde::Serialize;
 
-use super::{Bench, Mode, Target, drive::Outcome, usage::Usage};
+use super::{
+    Bench, Mode, Target,
+    drive::Outcome,
+    histogram::Histogram,
+    usage::{Processor, Usage},
+};
 
 /// One measurement. As JSON, the fields and their names are a contract.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -29,7 +34,7 @@ pub struct Report {
     /// From request to answer.
     pub latency_us: LatencyMicros,
     /// Processor time.
-    pub cpu_us_per_cert: CpuPerCertificate,
+    pub cpu_us_per_cert: CpuMicros,
     /// Syncs of the journals on the way.
     pub syncs_per_cert: f64,
     /// Octets that the journals on the way grew by.
@@ -54,13 +59,32 @@ pub struct LatencyMicros {
     pub p999: u64,
 }
 
-/// Processor time for one certificate, in microseconds.
+/// Processor time for one certificate, connection or message, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct CpuPerCertificate {
+pub struct CpuMicros {
     /// Of the services on the way.
     pub server: f64,
     /// Of whoever asks.
     pub client: f64,
+}
+
+impl LatencyMicros {
+    pub(super) fn of(latencies: &Histogram) -> Self {
+        Self {
+            p50: latencies.quantile(0.5),
+            p90: latencies.quantile(0.9),
+            p99: latencies.quantile(0.99),
+            p999: latencies.quantile(0.999),
+        }
+    }
+}
+
+impl CpuMicros {
+    /// What was spent, for each of so many.
+    pub(super) fn each(spent: Processor, of: f64) -> Self {
+        let each = |all: Duration| if of > 0.0 { all.as_secs_f64() * 1e6 / of } else { 0.0 };
+        Self { server: each(spent.server), client: each(spent.client) }
+    }
 }
 
 /// Refusals by reason.
@@ -88,7 +112,6 @@ impl Report {
         // The counters were read a moment later than asked for; certificates count by the rate.
         let within = certs_per_s * usage.took.as_secs_f64();
         let each = |all: f64| if within > 0.0 { all / within } else { 0.0 };
-        let latencies = &outcome.latencies;
         Self {
             mode: bench.mode,
             target: bench.target,
@@ -98,16 +121,8 @@ impl Report {
             certs_per_s,
             ceiling_per_s: ceiling,
             share: certs_per_s / ceiling,
-            latency_us: LatencyMicros {
-                p50: latencies.quantile(0.5),
-                p90: latencies.quantile(0.9),
-                p99: latencies.quantile(0.99),
-                p999: latencies.quantile(0.999),
-            },
-            cpu_us_per_cert: CpuPerCertificate {
-                server: each(usage.server.as_secs_f64() * 1e6),
-                client: each(usage.client.as_secs_f64() * 1e6),
-            },
+            latency_us: LatencyMicros::of(&outcome.latencies),
+            cpu_us_per_cert: CpuMicros::each(usage.processor, within),
             syncs_per_cert: each(usage.syncs as f64),
             bytes_per_cert: each(usage.journal_octets as f64),
             rss_bytes: usage.resident,
@@ -119,10 +134,8 @@ impl Report {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::time::Duration;
-
     use super::*;
-    use crate::bench::{DeviceKey, histogram::Histogram};
+    use crate::bench::DeviceKey;
 
     #[test]
     fn the_json_has_exactly_the_promised_fields() {
@@ -138,8 +151,8 @@ mod tests {
             prefill: 0,
         };
         let outcome = Outcome::of(300, Histogram::new());
-        let usage =
-            Usage { took: Duration::from_secs(2), syncs: 30, server: Duration::from_millis(30), ..Usage::default() };
+        let processor = Processor { server: Duration::from_millis(30), ..Processor::default() };
+        let usage = Usage { took: Duration::from_secs(2), syncs: 30, processor, ..Usage::default() };
         let mut refusals = Refusals::default();
         refusals.add(&Refusal::new("QUEUE_FULL", "no room"), 2);
         let json = serde_json::to_string(&Report::new(&bench, &outcome, &refusals, &usage, 600.0)).unwrap();

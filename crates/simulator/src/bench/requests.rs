@@ -99,6 +99,13 @@ impl Requests {
     }
 }
 
+/// A request id that nobody used.
+pub(super) fn fresh_request_id() -> anyhow::Result<RequestId> {
+    let mut octets = [0; 16];
+    SystemEntropy.fill(&mut octets)?;
+    Ok(RequestId::from_octets(octets))
+}
+
 fn csr(key: DeviceKey, name: &str) -> anyhow::Result<Bytes> {
     Ok(Bytes::from(make_csr(&SoftwareKey::generate(key.kind())?, name)?))
 }

@@ -27,10 +27,8 @@ pub(super) struct Watched {
 pub(super) struct Usage {
     /// How long it was.
     pub(super) took: Duration,
-    /// Processor time of the services.
-    pub(super) server: Duration,
-    /// Processor time of this process.
-    pub(super) client: Duration,
+    /// Processor time of the services, and of this process.
+    pub(super) processor: Processor,
     /// Syncs of the services' journals.
     pub(super) syncs: u64,
     /// Octets that the services' journals grew by.
@@ -39,11 +37,35 @@ pub(super) struct Usage {
     pub(super) resident: u64,
 }
 
+/// Processor time of services and of this process.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Processor {
+    pub(super) server: Duration,
+    pub(super) client: Duration,
+}
+
+impl Processor {
+    /// What was spent until now.
+    pub(super) fn so_far(services: &[u32]) -> anyhow::Result<Self> {
+        let server = services.iter().map(|pid| processor_time(&pid.to_string())).sum::<anyhow::Result<Duration>>()?;
+        Ok(Self { server, client: processor_time("self")? })
+    }
+
+    /// Both together.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self { server: self.server + other.server, client: self.client + other.client }
+    }
+
+    /// What was spent since.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self { server: self.server.saturating_sub(before.server), client: self.client.saturating_sub(before.client) }
+    }
+}
+
 /// Everything that grows, at one moment.
 struct Moment {
     at: Instant,
-    server: Duration,
-    client: Duration,
+    processor: Processor,
     syncs: u64,
     journal_octets: u64,
 }
@@ -57,8 +79,7 @@ impl Usage {
         let after = Moment::now(services).await?;
         Ok(Self {
             took: after.at - before.at,
-            server: after.server.saturating_sub(before.server),
-            client: after.client.saturating_sub(before.client),
+            processor: after.processor.since(before.processor),
             syncs: after.syncs.saturating_sub(before.syncs),
             journal_octets: after.journal_octets.saturating_sub(before.journal_octets),
             resident: services.iter().map(|s| resident(s.pid)).sum::<anyhow::Result<u64>>()?,
@@ -68,15 +89,10 @@ impl Usage {
 
 impl Moment {
     async fn now(services: &[Watched]) -> anyhow::Result<Self> {
-        let mut moment = Self {
-            at: Instant::now(),
-            server: Duration::ZERO,
-            client: processor_time("self")?,
-            syncs: 0,
-            journal_octets: 0,
-        };
+        let pids: Vec<u32> = services.iter().map(|service| service.pid).collect();
+        let (at, processor) = (Instant::now(), Processor::so_far(&pids)?);
+        let mut moment = Self { at, processor, syncs: 0, journal_octets: 0 };
         for service in services {
-            moment.server += processor_time(&service.pid.to_string())?;
             let metrics = metrics(&service.health).await?;
             moment.syncs += metric(&metrics, "countersign_store_syncs_total")?;
             moment.journal_octets += metric(&metrics, "countersign_store_journal_octets_total")?;
@@ -102,7 +118,7 @@ fn ticks(stat: &str) -> Option<Duration> {
 }
 
 /// Octets of a process that are in memory.
-fn resident(pid: u32) -> anyhow::Result<u64> {
+pub(super) fn resident(pid: u32) -> anyhow::Result<u64> {
     let path = format!("/proc/{pid}/status");
     let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -111,7 +127,7 @@ fn resident(pid: u32) -> anyhow::Result<u64> {
 }
 
 /// What a service's probe port writes at `/metrics`.
-async fn metrics(health: &str) -> anyhow::Result<String> {
+pub(super) async fn metrics(health: &str) -> anyhow::Result<String> {
     let read = async {
         let mut stream = TcpStream::connect(health).await?;
         let request = format!("GET /metrics HTTP/1.1\r\nhost: {health}\r\nconnection: close\r\n\r\n");
@@ -127,7 +143,7 @@ async fn metrics(health: &str) -> anyhow::Result<String> {
     }
 }
 
-fn metric(text: &str, name: &str) -> anyhow::Result<u64> {
+pub(super) fn metric(text: &str, name: &str) -> anyhow::Result<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.and_then(|value| value.trim().parse().ok()).with_context(|| format!("the service tells no {name}"))
 }

@@ -301,21 +301,3 @@ async fn no_octet_that_is_changed_in_a_chain_lets_it_in_or_stops_the_hub() {
         }
     }
 }
-
-/// Prints the figure that is promised: a chain of three intermediates judged in at most 1 ms at the 99th percentile, in a release build.
-#[test]
-#[ignore = "a measurement, for release builds"]
-fn a_chain_of_three_intermediates_is_judged_fast() {
-    let forge = Forge::of_three();
-    let world = World::trusting(&forge);
-    let (view, chain) = (world.books.view(), forge.presented());
-    let mut times: Vec<_> = (0..2000)
-        .map(|_| {
-            let start = std::time::Instant::now();
-            judge(&Presented::read(&chain).unwrap(), VICTIM, &view, NOW).unwrap();
-            start.elapsed()
-        })
-        .collect();
-    times.sort_unstable();
-    println!("p50 {:?}, p99 {:?}", times[times.len() / 2], times[times.len() * 99 / 100]);
-}
