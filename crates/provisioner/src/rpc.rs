@@ -239,9 +239,11 @@ impl ProvisioningService for ProvisioningRpc {
         request: Request<wire::ListInDoubtRequest>,
     ) -> Result<Response<wire::ListInDoubtResponse>, Status> {
         let message = request.into_inner();
-        let page = page::Page::read("in-doubt", message.page_size, &message.page_token)?;
-        let (units, next) = self.desk.in_doubt(page.position()?, page.limit()).await?;
-        Ok(Response::new(wire::ListInDoubtResponse { units, next_page_token: page::token_at("in-doubt", next) }))
+        let list = format!("in-doubt/{}", message.lot);
+        let page = page::Page::read(&list, message.page_size, &message.page_token)?;
+        let lot = Some(message.lot).filter(|lot| !lot.is_empty());
+        let (units, next) = self.desk.in_doubt(lot, page.position()?, page.limit()).await?;
+        Ok(Response::new(wire::ListInDoubtResponse { units, next_page_token: page::token_at(&list, next) }))
     }
 
     async fn list_quarantine(

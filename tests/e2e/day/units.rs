@@ -126,7 +126,7 @@ async fn units_in_doubt_are_listed_at_the_line_until_they_are_confirmed() {
     let mut listed = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request = ListInDoubtRequest { page_size: 1, page_token };
+        let request = ListInDoubtRequest { page_size: 1, page_token, lot: String::new() };
         let page = line.0.clone().list_in_doubt(request).await.unwrap().into_inner();
         listed.extend(page.units.into_iter().filter(|unit| unit.lot == "d-dou").map(|unit| unit.device_id));
         page_token = page.next_page_token;
@@ -135,6 +135,6 @@ async fn units_in_doubt_are_listed_at_the_line_until_they_are_confirmed() {
         }
     }
     assert_eq!(listed, ["d-dou1", "d-dou3"]);
-    let foreign = ListInDoubtRequest { page_size: 1, page_token: "quarantine:7".to_owned() };
+    let foreign = ListInDoubtRequest { lot: String::new(), page_size: 1, page_token: "quarantine:7".to_owned() };
     refused(line.0.clone().list_in_doubt(foreign).await, Reason::PageTokenInvalid, Code::InvalidArgument);
 }

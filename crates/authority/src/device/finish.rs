@@ -235,22 +235,28 @@ impl Authority {
         })
     }
 
-    /// Devices of a lot that nobody has confirmed, in the order of issuing from a journal position on. Looks at a bounded part of the
+    /// Devices of a lot, or of every lot, that nobody has confirmed, in the order of issuing from a journal position on. Looks at a bounded part of the
     /// journal, so a page may be short or empty and still have a next one.
     ///
     /// # Errors
     /// `LOT_UNKNOWN`; what the store says.
-    pub fn in_doubt(&self, lot: &str, from: Position, limit: usize) -> Result<InDoubt, Refusal> {
-        if self.tally(lot)?.in_doubt() == 0 {
+    pub fn in_doubt(&self, lot: Option<&str>, from: Position, limit: usize) -> Result<InDoubt, Refusal> {
+        if let Some(lot) = lot
+            && self.tally(lot)?.in_doubt() == 0
+        {
             return Ok((Vec::new(), None));
         }
         records::scan(self.store(), from, limit, |record| self.still_in_doubt(lot, record))
     }
 
-    /// The device of a lot whose intent is recorded here, if this is its newest and nobody has confirmed it.
-    fn still_in_doubt(&self, lot: &str, record: &Record) -> Result<Option<wire_issuance::DeviceInDoubt>, Refusal> {
+    /// The device whose intent is recorded here, if it is of that lot, this is its newest and nobody has confirmed it.
+    fn still_in_doubt(
+        &self,
+        lot: Option<&str>,
+        record: &Record,
+    ) -> Result<Option<wire_issuance::DeviceInDoubt>, Refusal> {
         let (entry, Fact::DeviceIntent(intent)) = read(record)? else { return Ok(None) };
-        if intent.lot != lot {
+        if lot.is_some_and(|lot| intent.lot != lot) {
             return Ok(None);
         }
         let id = DeviceId::parse(&intent.device_id).map_err(named(mfg::IdRefusal::reason))?;
@@ -266,6 +272,7 @@ impl Authority {
             certificate_sha256: current.certificate()?.map(|der| wire::digest(&Sha256::of(&der))),
             issued_at: Some(wire::timestamp(UnixTime::new(entry.at))),
             generation: intent.generation,
+            lot: intent.lot,
         }))
     }
 

@@ -203,7 +203,8 @@ impl IssuanceService for IssuanceRpc {
         let page = page::Page::read(&list, message.page_size, &message.page_token)?;
         let from = page.position()?;
         self.run(move |authority| {
-            let (devices, next) = authority.in_doubt(&message.lot, from, page.limit())?;
+            let lot = Some(message.lot.as_str()).filter(|lot| !lot.is_empty());
+            let (devices, next) = authority.in_doubt(lot, from, page.limit())?;
             Ok(wire::ListInDoubtResponse { devices, next_page_token: page::token_at(&list, next) })
         })
         .await

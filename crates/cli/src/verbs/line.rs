@@ -99,7 +99,7 @@ pub(super) const DEVICE: &[Verb] = &[
             "countersign.issuance.v1.IssuanceService/ListInDoubt",
             "countersign.provisioning.v1.ProvisioningService/ListInDoubt",
         ],
-        &[optional("lot", Text, "lot", "Lot id, at an intermediate-ca")],
+        &[optional("lot", Text, "lot", "Only those of this lot")],
     )
     .rows(
         "devices units",

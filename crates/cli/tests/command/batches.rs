@@ -91,6 +91,9 @@ fn a_folder_of_requests_is_provisioned_and_each_device_is_shown_confirmed_rework
     assert_eq!(done.stdout.lines().count(), 3, "{}", done.stdout);
     let doubt = chain.ok("technician-z/operator", "device in-doubt --lot tb2");
     assert_eq!(doubt["devices"].as_array().unwrap().len(), 2);
+    let of_every_lot = chain.run("technician-z/operator", "device in-doubt");
+    let lots: Vec<_> = of_every_lot.stdout.lines().filter_map(|line| line.strip_prefix("fd-")).collect();
+    assert!(lots.len() == 2 && lots.iter().all(|line| line.contains(" tb2 ")), "{}", of_every_lot.stdout);
 
     let leaf = out.join("fd-1/device.pem");
     chain.ok("technician-z/station", &format!("device confirm fd-1 --certificate {}", leaf.display()));

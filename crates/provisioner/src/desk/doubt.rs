@@ -22,16 +22,21 @@ use crate::{
 type UnitsPage = (Vec<UnitInDoubt>, Option<Position>);
 
 impl Desk {
-    /// Units that were issued and not confirmed, in the order of issuing from a journal position on.
+    /// Units of a lot, or of every lot, that were issued and not confirmed, in the order of issuing from a journal position on.
     ///
     /// # Errors
     /// What the store says.
-    pub(crate) async fn in_doubt(&self, from: Position, limit: usize) -> Result<UnitsPage, Refusal> {
+    pub(crate) async fn in_doubt(
+        &self,
+        lot: Option<String>,
+        from: Position,
+        limit: usize,
+    ) -> Result<UnitsPage, Refusal> {
         let store = Arc::clone(&self.store);
         self.workers
             .run(move || {
                 let store = store.as_ref();
-                scan(store, from, limit, |record| still_in_doubt(store, record))
+                scan(store, from, limit, |record| still_in_doubt(store, lot.as_deref(), record))
             })
             .await
     }
@@ -50,9 +55,12 @@ impl Desk {
     }
 }
 
-/// The unit whose certificate is recorded here, if this is its newest and nobody has confirmed it.
-fn still_in_doubt(store: &dyn Store, record: &Record) -> Result<Option<UnitInDoubt>, Refusal> {
+/// The unit whose certificate is recorded here, if it is of that lot, this is its newest and nobody has confirmed it.
+fn still_in_doubt(store: &dyn Store, lot: Option<&str>, record: &Record) -> Result<Option<UnitInDoubt>, Refusal> {
     let (entry, Fact::UnitIssued(issued)) = read(record)? else { return Ok(None) };
+    if lot.is_some_and(|lot| issued.lot != lot) {
+        return Ok(None);
+    }
     let newest = store.get(&keys::unit(&issued.device_id)).map_err(|e| refuse_store(&e))?;
     let newest = newest.map(|newest| UnitOnRecord::from_record(store, &newest)).transpose()?.flatten();
     let Some(newest) = newest.map(|unit| unit.restored(store)).transpose()? else { return Ok(None) };

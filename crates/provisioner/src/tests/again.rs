@@ -90,8 +90,10 @@ async fn units_in_doubt_are_listed_until_they_are_confirmed() {
     }
     line.confirm(9, "sn2", &units[1].chain[0]).await.unwrap();
     replace(&line, 4, &key()).await.unwrap();
-    let (first, next) = line.desk.in_doubt(Position::from_u64(0), 1).await.unwrap();
-    let (second, end) = line.desk.in_doubt(next.unwrap(), 5).await.unwrap();
+    let (first, next) = line.desk.in_doubt(None, Position::from_u64(0), 1).await.unwrap();
+    let (second, end) = line.desk.in_doubt(Some("t7".to_owned()), next.unwrap(), 5).await.unwrap();
     let ids: Vec<_> = first.iter().chain(&second).map(|unit| unit.device_id.as_str()).collect();
     assert_eq!((ids.as_slice(), end), (["sn3", "sn1"].as_slice(), None));
+    let elsewhere = line.desk.in_doubt(Some("t8".to_owned()), Position::from_u64(0), 5).await.unwrap();
+    assert_eq!(elsewhere, (Vec::new(), None));
 }

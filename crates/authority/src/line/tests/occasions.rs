@@ -174,20 +174,25 @@ async fn devices_in_doubt_are_listed_page_by_page_until_confirmed() {
     bench.confirm(1, &issued[1].certificate).unwrap();
     bench.scrap(3, 1).unwrap();
     let replaced = bench.issue(bench.again(0, Occasion::Replacement, 2)).await.unwrap();
-    let mut listed = Vec::new();
-    let mut from = Some(Position::from_u64(0));
-    while let Some(at) = from {
-        let (devices, next) = bench.authority.in_doubt("b0032", at, 2).unwrap();
-        assert!(devices.len() <= 2);
-        listed.extend(devices.into_iter().map(|d| (d.device_id, d.certificate_sha256.unwrap())));
-        from = next;
-    }
+    let listed = |lot: Option<&str>| {
+        let mut listed = Vec::new();
+        let mut from = Some(Position::from_u64(0));
+        while let Some(at) = from {
+            let (devices, next) = bench.authority.in_doubt(lot, at, 2).unwrap();
+            assert!(devices.len() <= 2);
+            assert!(devices.iter().all(|device| device.lot == "b0032"));
+            listed.extend(devices.into_iter().map(|d| (d.device_id, d.certificate_sha256.unwrap())));
+            from = next;
+        }
+        listed
+    };
     let digest = |device: &IssuedDevice| bytes::Bytes::copy_from_slice(Sha256::of(&device.certificate).as_bytes());
     let expected =
         [(&issued[2], 2), (&issued[4], 4), (&replaced, 0)].map(|(d, n)| (bench.world.device(n).to_string(), digest(d)));
-    assert_eq!(listed, expected);
-    assert_eq!(bench.authority.in_doubt("b0032", Position::from_u64(0), 0).unwrap().0, []);
-    assert_eq!(reason(bench.authority.in_doubt("b9", Position::from_u64(0), 9)), "LOT_UNKNOWN");
+    assert_eq!(listed(Some("b0032")), expected);
+    assert_eq!(listed(None), expected, "without a lot, those of every lot");
+    assert_eq!(bench.authority.in_doubt(Some("b0032"), Position::from_u64(0), 0).unwrap().0, []);
+    assert_eq!(reason(bench.authority.in_doubt(Some("b9"), Position::from_u64(0), 9)), "LOT_UNKNOWN");
 }
 
 #[tokio::test]
