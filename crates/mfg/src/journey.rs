@@ -8,6 +8,8 @@ mod hops;
 mod leaf;
 mod reason;
 
+use std::collections::HashSet;
+
 use pki::path::Path;
 use pki::{Certificate, DnsName, PublicKey, Sha256};
 
@@ -99,9 +101,27 @@ impl Accepted {
 /// # Errors
 /// Every [`JourneyReason`].
 pub fn read(path: &Path, bundle: Option<&Bundle>) -> Result<Journey, JourneyRefusal> {
+    read_with(path, &Witness { bundle, proven: &HashSet::new() })
+}
+
+/// As [`read`], for whoever reads many journeys through the same lots.
+///
+/// # Errors
+/// Every [`JourneyReason`].
+pub fn read_with(path: &Path, witness: &Witness<'_>) -> Result<Journey, JourneyRefusal> {
     // Root first: each rule compares a certificate with the one above it.
     let intermediates: Vec<&Certificate> = path.intermediates().iter().rev().collect();
-    read_certificates(path.leaf(), &intermediates, path.anchor(), bundle)
+    read_certificates(path.leaf(), &intermediates, path.anchor(), witness)
+}
+
+/// What acceptances are held to.
+#[derive(Clone, Copy, Debug)]
+pub struct Witness<'a> {
+    /// Identity keys and programs; None: nothing is known of them.
+    pub bundle: Option<&'a Bundle>,
+    /// SHA-256 of handoff certificates whose acceptances this very bundle proved before ([`Hop::certificate_sha256`]): an acceptance is in
+    /// its certificate, and is proven for as long as the bundle stays the same.
+    pub proven: &'a HashSet<Sha256>,
 }
 
 /// Reads whose custody a lot's CA tells of, from a path that `pki` verified and whose leaf is that CA.
@@ -118,7 +138,8 @@ pub fn read_custody(path: &Path, bundle: Option<&Bundle>) -> Result<Custody, Jou
 /// Every [`JourneyReason`] that is not about a device certificate.
 pub fn read_issuer(path: &Path, bundle: Option<&Bundle>) -> Result<Option<Custody>, JourneyRefusal> {
     let cas: Vec<&Certificate> = path.intermediates().iter().rev().chain([path.leaf()]).collect();
-    let Some((route, hops)) = read_hops(&cas, path.anchor(), bundle)? else { return Ok(None) };
+    let witness = Witness { bundle, proven: &HashSet::new() };
+    let Some((route, hops)) = read_hops(&cas, path.anchor(), &witness)? else { return Ok(None) };
     let last = route.hops.into_iter().next_back();
     Ok(last.map(|last| Custody {
         public_key: last.certificate.public_key().clone(),
@@ -133,9 +154,9 @@ fn read_certificates(
     leaf: &Certificate,
     intermediates: &[&Certificate],
     anchor: &Certificate,
-    bundle: Option<&Bundle>,
+    witness: &Witness<'_>,
 ) -> Result<Journey, JourneyRefusal> {
-    let (route, hops) = read_hops(intermediates, anchor, bundle)?.ok_or_else(no_handoff)?;
+    let (route, hops) = read_hops(intermediates, anchor, witness)?.ok_or_else(no_handoff)?;
     let last = route.hops.last().ok_or_else(no_handoff)?;
     hops::nested_validity(leaf, last.certificate)?;
     let (device_id, generation) = leaf::read(leaf, &last.subtree, &route.arc)?;
@@ -155,15 +176,15 @@ fn read_certificates(
 fn read_hops<'a>(
     cas: &[&'a Certificate],
     anchor: &'a Certificate,
-    bundle: Option<&Bundle>,
+    witness: &Witness<'_>,
 ) -> Result<Option<(hops::Route<'a>, Vec<Hop>)>, JourneyRefusal> {
     depth::check(cas.len(), OrderCa::Absent)
         .map_err(|cause| JourneyRefusal::new(JourneyReason::ChainTooDeep, cause.to_string()))?;
     let Some(route) = hops::read(cas, anchor)? else { return Ok(None) };
-    if let Some(bundle) = bundle {
+    if let Some(bundle) = witness.bundle {
         hops::known_program(&route, bundle)?;
     }
-    let hops = route.hops.iter().map(|hop| accepted_hop(hop, bundle)).collect::<Result<_, _>>()?;
+    let hops = route.hops.iter().map(|hop| accepted_hop(hop, witness)).collect::<Result<_, _>>()?;
     Ok(Some((route, hops)))
 }
 
@@ -171,7 +192,7 @@ fn no_handoff() -> JourneyRefusal {
     JourneyRefusal::new(JourneyReason::HandoffMissing, "no certificate of this path carries a handoff extension")
 }
 
-fn accepted_hop(hop: &hops::ReadHop<'_>, bundle: Option<&Bundle>) -> Result<Hop, JourneyRefusal> {
+fn accepted_hop(hop: &hops::ReadHop<'_>, witness: &Witness<'_>) -> Result<Hop, JourneyRefusal> {
     let consignment = &hop.handoff.consignment;
     Ok(Hop {
         from: consignment.from.clone(),
@@ -180,7 +201,7 @@ fn accepted_hop(hop: &hops::ReadHop<'_>, bundle: Option<&Bundle>) -> Result<Hop,
         quantity: consignment.quantity,
         subtree: hop.subtree.clone(),
         certificate_sha256: hop.certificate.sha256(),
-        accepted: acceptance::check(hop, bundle)?,
+        accepted: acceptance::check(hop, witness)?,
     })
 }
 

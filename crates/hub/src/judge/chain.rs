@@ -2,12 +2,16 @@
 
 use api::Refusal;
 use bytes::Bytes;
-use mfg::{Accepted, Quantity, journey};
+use mfg::{
+    Accepted, Quantity,
+    journey::{self, Journey, Witness},
+};
 use pki::{
     Certificate, Sha256, UnixTime,
     path::{Path, PathOptions, PathReason, PathRefusal, Purpose, Rules, SignatureChecks, verify_path_within},
 };
 
+use super::memory::Known;
 use super::view::{RegisteredCa, Standing, TrustView, Whose, carries_handoff};
 
 /// A presented chain, read.
@@ -103,22 +107,24 @@ impl Verdict {
 /// Judges a chain for a claimed device id. Whether a key of it is disabled is the caller's to ask, of [`key_refusal`]: a line may
 /// register what must not connect.
 ///
-/// Whatever is presented, a path takes at most [`pki::path::MAX_SIGNATURE_CHECKS`] signature checks, one a certificate where all is in
-/// order, and the acceptances one a hop.
+/// Whatever is presented, a path takes at most [`pki::path::MAX_SIGNATURE_CHECKS`] signature checks: one a certificate where all is in
+/// order, and one in all where its CAs were believed before. Acceptances take one a hop, once.
 ///
 /// # Errors
 /// `DEVICE_ID_MISMATCH`, `CA_UNVERIFIED`, every reason of a path (RFC 5280) and of a journey.
 pub(crate) fn judge(presented: &Presented, claimed: &str, view: &TrustView, now: UnixTime) -> Result<Verdict, Refusal> {
-    judge_within(presented, claimed, view, now, &mut SignatureChecks::new())
+    let known = view.memory().known();
+    judge_within(presented, claimed, view, now, &known, &mut SignatureChecks::beyond(&known.signatures))
 }
 
-/// As [`judge`], with the signature checks of its path told.
+/// As [`judge`], by what is known of signatures, and with the checks that its path took told.
 pub(super) fn judge_within(
     presented: &Presented,
     claimed: &str,
     view: &TrustView,
     now: UnixTime,
-    checks: &mut SignatureChecks,
+    known: &Known,
+    checks: &mut SignatureChecks<'_>,
 ) -> Result<Verdict, Refusal> {
     let forced = presented.all().any(carries_handoff);
     let mut find_ca = |standing| find(presented, view, now, forced, standing, checks);
@@ -136,8 +142,19 @@ pub(super) fn judge_within(
     }
     let keys = keys(presented, &path, view);
     match whose {
-        Whose::Plain => plain(claimed, ca, &path, keys),
-        Whose::Countersign => countersign(claimed, ca, &path, keys, view),
+        Whose::Plain => {
+            let verdict = plain(claimed, ca, &path, keys)?;
+            view.memory().learn(known, &path, None);
+            Ok(verdict)
+        }
+        Whose::Countersign => {
+            let witness = Witness { bundle: view.bundle(), proven: &known.accepted };
+            let journey = journey::read_with(&path, &witness)
+                .map_err(|refusal| Refusal::new(refusal.reason(), refusal.detail.clone()))?;
+            let verdict = countersign(claimed, ca, &path, keys, &journey)?;
+            view.memory().learn(known, &path, Some(&journey));
+            Ok(verdict)
+        }
     }
 }
 
@@ -164,7 +181,7 @@ fn find<'a>(
     now: UnixTime,
     forced: bool,
     standing: Standing,
-    checks: &mut SignatureChecks,
+    checks: &mut SignatureChecks<'_>,
 ) -> Result<Found<'a>, PathRefusal> {
     let whose_of = |ca: &RegisteredCa| match ca.whose {
         Whose::Plain if !forced && !carries_handoff(&ca.certificate) => Whose::Plain,
@@ -254,10 +271,8 @@ fn countersign(
     ca: &RegisteredCa,
     path: &Path,
     keys: Vec<Sha256>,
-    view: &TrustView,
+    journey: &Journey,
 ) -> Result<Verdict, Refusal> {
-    let journey =
-        journey::read(path, view.bundle()).map_err(|refusal| Refusal::new(refusal.reason(), refusal.detail.clone()))?;
     // A device id is lower-cased at input; the certificate's is in lower case already.
     if !claimed.eq_ignore_ascii_case(journey.device_id.as_str()) {
         return Err(mismatch(claimed, &path.leaf().subject().common_names()));

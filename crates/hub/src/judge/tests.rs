@@ -9,7 +9,7 @@ use mfg::{Accepted, Quantity};
 use pki::{Certificate, Sha256, UnixTime, path::SignatureChecks};
 use rcgen::{BasicConstraints, IsCa};
 
-use super::{chain::judge_within, *};
+use super::{chain::judge_within, memory::Known, *};
 use crate::forge::{Forge, NOW, handoff_ca, key, uri};
 
 fn ca(name: &str, certificate: Certificate, whose: Whose) -> RegisteredCa {
@@ -247,7 +247,8 @@ fn a_thumbprint_is_that_of_the_leaf_and_nothing_else_vouches() {
 fn judging_takes_a_bounded_number_of_signature_checks() {
     let count = |chain: &[Bytes], claimed: &str, view: &TrustView| {
         let mut checks = SignatureChecks::new();
-        let judged = judge_within(&Presented::read(chain).unwrap(), claimed, view, NOW, &mut checks);
+        let nothing = Known::default();
+        let judged = judge_within(&Presented::read(chain).unwrap(), claimed, view, NOW, &nothing, &mut checks);
         (judged.map(|_| ()).map_err(|refusal| refusal.reason()), checks.count())
     };
     let forge = Forge::of_three();
@@ -276,4 +277,52 @@ fn judging_takes_a_bounded_number_of_signature_checks() {
     let (refused, checks) = count(&chain, "x1", &crowd);
     assert_eq!((chain.len(), refused.is_err()), (10, true));
     assert!(checks <= chain.len(), "{checks}");
+}
+
+#[test]
+fn what_stands_above_a_lot_is_checked_once_and_only_what_was_believed_is_remembered() {
+    let mut forge = Forge::of_three();
+    let root = vec![ca("root", forge.root(), Whose::Countersign)];
+    let view = TrustView::new(root.clone(), BTreeMap::new(), Some(forge.bundle()));
+    let count = |forge: &Forge, at: UnixTime| {
+        let known = view.memory().known();
+        let mut checks = SignatureChecks::beyond(&known.signatures);
+        let presented = Presented::read(&forge.presented()).unwrap();
+        let judged = judge_within(&presented, "sn0000001", &view, at, &known, &mut checks);
+        let proven = |verdict: Verdict| verdict.hops.iter().all(|hop| hop.accepted == Accepted::Proven);
+        (judged.map(proven).map_err(|refusal| refusal.reason()), checks.count())
+    };
+    // What is refused teaches nothing.
+    assert_eq!(count(&forge, UnixTime::new(0)), (Err("ANCHOR_NOT_YET_VALID"), 4));
+    forge.leaf.names = vec![uri("urn:dev:1")];
+    assert_eq!(count(&forge, NOW), (Err("DEVICE_NAME_INVALID"), 4));
+    forge.name_leaf("sn0000001");
+    assert_eq!(count(&forge, NOW), (Ok(true), 4));
+    // The lot's next device.
+    forge.name_leaf("sn0000001");
+    assert_eq!(count(&forge, NOW), (Ok(true), 1));
+    // What can change is judged all the same, and what was not seen before is checked.
+    assert_eq!(count(&forge, UnixTime::NEVER), (Err("ANCHOR_EXPIRED"), 1));
+    forge.cas[2].accepted_by = Some(key());
+    assert_eq!(count(&forge, NOW), (Err("ACCEPTANCE_KEY_UNKNOWN"), 2));
+    let leaf_of_another_lot = Forge { cas: Forge::of_three().cas, ..forge };
+    assert_eq!(count(&leaf_of_another_lot, NOW), (Err("ACCEPTANCE_KEY_UNKNOWN"), 4));
+}
+
+#[test]
+fn a_memory_that_is_full_is_begun_anew() {
+    let view = rooted(&Forge::new());
+    let memory = view.memory();
+    let path = |forge: &Forge| {
+        let presented = Presented::read(&forge.presented()).unwrap();
+        let options = pki::path::PathOptions::new(NOW, pki::path::Purpose::Client);
+        pki::path::verify_path(presented.leaf(), presented.others(), &[forge.root()], &options).unwrap()
+    };
+    let mut most = 0;
+    for _ in 0..2100 {
+        memory.learn(&memory.known(), &path(&Forge::new()), None);
+        most = most.max(memory.known().signatures.len());
+    }
+    assert!((4096..4200).contains(&most), "{most}");
+    assert!(memory.known().signatures.len() < 200);
 }

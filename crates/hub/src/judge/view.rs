@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use mfg::{Bundle, OidArc};
 use pki::{Certificate, ObjectIdentifier, Sha256};
 
+use super::memory::Memory;
+
 /// Whose rules chains under a CA are held to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Whose {
@@ -57,6 +59,8 @@ pub(crate) struct TrustView {
     /// For each CA by place, the digests of the registered CA keys above it that are known to have signed it.
     above: Vec<Vec<Sha256>>,
     bundle: Option<Bundle>,
+    /// What devices of the same lots need not be asked again; with the view it goes.
+    memory: Memory,
 }
 
 impl TrustView {
@@ -67,7 +71,7 @@ impl TrustView {
         bundle: Option<Bundle>,
     ) -> Self {
         let above = cas.iter().map(|ca| keys_above(ca, &cas)).collect();
-        Self { cas, disabled, above, bundle }
+        Self { cas, disabled, above, bundle, memory: Memory::default() }
     }
 
     pub(crate) fn cas(&self) -> &[RegisteredCa] {
@@ -76,6 +80,10 @@ impl TrustView {
 
     pub(crate) fn bundle(&self) -> Option<&Bundle> {
         self.bundle.as_ref()
+    }
+
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// The registered CA with this certificate.

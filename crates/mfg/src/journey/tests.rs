@@ -3,7 +3,7 @@
 
 mod world;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use pki::path::{PathOptions, Purpose, Rules, verify_path};
 use pki::{Sha256, UnixTime};
@@ -143,7 +143,8 @@ fn every_rule_has_its_refusal() {
 fn seven_intermediates_are_too_deep() {
     let chain = World::new().chain();
     let cas = [&chain.cas[0]; 7];
-    let refusal = read_certificates(&chain.leaf, &cas, &chain.root, None).unwrap_err();
+    let refusal = read_certificates(&chain.leaf, &cas, &chain.root, &World { bundle: None, ..World::new() }.witness())
+        .unwrap_err();
     assert_eq!(refusal.reason(), "CHAIN_TOO_DEEP");
 }
 
@@ -195,11 +196,11 @@ fn an_order_ca_may_stand_under_the_anchor() {
 fn a_lots_ca_may_be_the_anchor() {
     let world = World::new();
     let chain = world.chain();
-    let journey = read_certificates(&chain.leaf, &[&chain.cas[1]], &chain.cas[0], world.bundle.as_ref()).unwrap();
+    let journey = read_certificates(&chain.leaf, &[&chain.cas[1]], &chain.cas[0], &world.witness()).unwrap();
     assert_eq!(journey.hops.len(), 2);
-    let journey = read_certificates(&chain.leaf, &[], &chain.cas[1], world.bundle.as_ref()).unwrap();
+    let journey = read_certificates(&chain.leaf, &[], &chain.cas[1], &world.witness()).unwrap();
     assert_eq!(journey.hops.len(), 1);
-    let refusal = read_certificates(&chain.leaf, &[], &chain.root, None).unwrap_err();
+    let refusal = read_certificates(&chain.leaf, &[], &chain.root, &world.witness()).unwrap_err();
     assert_eq!(refusal.reason(), "HANDOFF_MISSING");
 }
 
@@ -242,6 +243,22 @@ fn a_sender_cannot_invent_a_hop() {
     let acceptance = Acceptance { identity_key_digest: real, signature };
     world.cas[1].raw = Some(Handoff { consignment: own, manifest_digest: None, acceptance }.to_der());
     assert_eq!(world.read().unwrap_err().reason(), "ACCEPTANCE_INVALID");
+}
+
+#[test]
+fn what_the_bundle_proved_before_is_not_checked_again_and_nothing_else_is_believed() {
+    let mut world = World::new();
+    let path = verified(&world);
+    let honest = read(&path, world.bundle.as_ref()).unwrap();
+    let proven: HashSet<Sha256> = honest.hops.iter().map(|hop| hop.certificate_sha256).collect();
+    // Nothing is asked of a bundle that has lost its keys meanwhile: the caller forgets with the bundle.
+    let without_keys = Bundle { identity_keys: Vec::new(), ..world.full_bundle() };
+    assert_eq!(read_with(&path, &Witness { bundle: Some(&without_keys), proven: &proven }), Ok(honest));
+    // The same lot and key, in a certificate that nobody looked at yet.
+    world.cas[1].accepts_key = Some(key().subject_public_key_info());
+    let refusal =
+        read_with(&verified(&world), &Witness { bundle: world.bundle.as_ref(), proven: &proven }).unwrap_err();
+    assert_eq!(refusal.reason(), "ACCEPTANCE_INVALID");
 }
 
 /// An acceptance that technician-z once gave does not carry over to another key, quantity, lot or order.

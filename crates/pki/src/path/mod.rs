@@ -12,7 +12,7 @@ mod reference;
 mod revocation;
 mod search;
 
-pub use checks::SignatureChecks;
+pub use checks::{KnownSignatures, SignatureChecks};
 pub use reason::{PathReason, PathRefusal};
 pub use reference::ReferenceName;
 
@@ -129,7 +129,7 @@ pub fn verify_path_within(
     candidates: &[Certificate],
     anchors: &[Certificate],
     options: &PathOptions<'_>,
-    checks: &mut SignatureChecks,
+    checks: &mut SignatureChecks<'_>,
 ) -> Result<Path, PathRefusal> {
     search::search(leaf, candidates, anchors, options, checks)
 }

@@ -17,7 +17,7 @@ pub(super) fn search(
     candidates: &[Certificate],
     anchors: &[Certificate],
     options: &PathOptions<'_>,
-    checks: &mut SignatureChecks,
+    checks: &mut SignatureChecks<'_>,
 ) -> Result<Path, PathRefusal> {
     if candidates.len() > MAX_CANDIDATES {
         let detail = format!("{} candidates were given and at most {MAX_CANDIDATES} are looked at", candidates.len());
@@ -45,11 +45,11 @@ pub(super) fn search(
     }
 }
 
-struct Search<'a> {
+struct Search<'a, 'known> {
     candidates: Vec<&'a Certificate>,
     anchors: &'a [Certificate],
     options: &'a PathOptions<'a>,
-    checks: &'a mut SignatureChecks,
+    checks: &'a mut SignatureChecks<'known>,
     steps: usize,
     exhausted: Option<&'static str>,
     budget: Budget,
@@ -74,7 +74,7 @@ enum Progress {
     Reached(std::cmp::Reverse<usize>),
 }
 
-impl<'a> Search<'a> {
+impl<'a> Search<'a, '_> {
     /// Extends the chain (leaf first) upwards in every way until a path is found.
     fn from(&mut self, chain: &mut Vec<&'a Certificate>) -> Option<Path> {
         self.steps += 1;

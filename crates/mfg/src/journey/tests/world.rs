@@ -1,5 +1,7 @@
 //! A chain that can be bent in one place at a time.
 
+use std::{collections::HashSet, sync::LazyLock};
+
 use pki::{Certificate, DnsName, Sha256};
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
@@ -10,7 +12,7 @@ use rcgen::{
 use crate::bundle::{Bundle, BundleProgram, IdentityKey};
 use crate::handoff::{Acceptance, Consignment, Handoff, Hop};
 use crate::id::{LotId, ManufacturerId, OrderId, ProgramId};
-use crate::journey::{Journey, JourneyRefusal, read_certificates};
+use crate::journey::{Journey, JourneyRefusal, Witness, read_certificates};
 use crate::oid::OidArc;
 use crate::quantity::Quantity;
 use crate::statement::Statement;
@@ -143,10 +145,16 @@ impl World {
         Chain { root: root_certificate, cas, leaf }
     }
 
+    /// The bundle, and nothing that it proved before.
+    pub(super) fn witness(&self) -> Witness<'_> {
+        static NOTHING: LazyLock<HashSet<Sha256>> = LazyLock::new(HashSet::new);
+        Witness { bundle: self.bundle.as_ref(), proven: &NOTHING }
+    }
+
     pub(super) fn read(&self) -> Result<Journey, JourneyRefusal> {
         let chain = self.chain();
         let cas: Vec<_> = chain.cas.iter().collect();
-        read_certificates(&chain.leaf, &cas, &chain.root, self.bundle.as_ref())
+        read_certificates(&chain.leaf, &cas, &chain.root, &self.witness())
     }
 }
 
