@@ -139,6 +139,9 @@ impl State {
 
     fn count(&self, device: &str, now: UnixTime, most: u32) -> Result<(), Refusal> {
         let mut devices = self.devices();
+        if !devices.contains_key(device) {
+            devices.insert(device.to_owned(), Kept::default());
+        }
         let Some(kept) = devices.get_mut(device) else { return Ok(()) };
         if kept.second != now.as_secs() {
             kept.second = now.as_secs();

@@ -128,7 +128,7 @@ impl World {
     }
 
     /// The newest judgement that is a refusal.
-    pub(super) async fn last_refusal(&self, claimed: &str) -> Judgement {
+    pub(crate) async fn last_refusal(&self, claimed: &str) -> Judgement {
         let all = self.registry.judgements(claimed.to_owned(), 10).await.unwrap();
         let mut refusals = all.into_iter().filter_map(|explained| explained.judgement);
         refusals.find(|judgement| !judgement.reason.is_empty()).unwrap()

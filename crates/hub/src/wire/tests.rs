@@ -10,9 +10,12 @@
 mod amqp;
 mod client;
 mod doors;
+mod flood;
 mod hostile;
+mod house;
 mod https;
 mod mqtt;
 mod porter;
 mod sdk;
+mod withdrawn;
 mod world;

@@ -13,7 +13,7 @@ use device_wire::{
     mqtt::{self, Clean, ConnAck, Connect, ConnectCode, Delivery, Packet, PacketId, Publish, QoS, Resumed, Retain},
 };
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, crypto::aws_lc_rs};
-use rustls_pki_types::ServerName;
+use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -44,8 +44,18 @@ impl Client {
         identity: Option<&Identity>,
         version: &'static SupportedProtocolVersion,
     ) -> std::io::Result<Self> {
+        Self::dial(&world.server, address, identity, version).await
+    }
+
+    /// Connects to whoever shows this certificate.
+    pub(crate) async fn dial(
+        server: &CertificateDer<'static>,
+        address: &str,
+        identity: Option<&Identity>,
+        version: &'static SupportedProtocolVersion,
+    ) -> std::io::Result<Self> {
         let mut roots = RootCertStore::empty();
-        roots.add(world.server.clone()).unwrap();
+        roots.add(server.clone()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(&[version])
             .unwrap()
@@ -80,6 +90,23 @@ impl Client {
     pub(crate) async fn closed(&mut self) {
         assert!(self.arrived.is_empty(), "unread: {:?}", self.arrived);
         assert!(!self.fill().await, "still open, and says {:?}", self.arrived);
+    }
+
+    /// One answer of HTTP with its body, as its Content-Length says.
+    pub(crate) async fn answer(&mut self) -> String {
+        loop {
+            let text = String::from_utf8_lossy(&self.arrived).into_owned();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head
+                    .lines()
+                    .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+                if body.len() >= length.unwrap_or(0) {
+                    self.arrived.clear();
+                    return text;
+                }
+            }
+            assert!(self.fill().await, "the hub closed the connection after {text:?}");
+        }
     }
 
     /// Everything until the hub closes.
@@ -158,7 +185,12 @@ pub(crate) struct Amqp(pub(crate) Client);
 impl Amqp {
     pub(crate) async fn knock(world: &World, device: &str) -> Self {
         let identity = world.device(device);
-        let mut client = Self(Client::connect(world, world.bound.amqp.as_ref().unwrap(), Some(&identity)).await);
+        Self::greet(Client::connect(world, world.bound.amqp.as_ref().unwrap(), Some(&identity)).await).await
+    }
+
+    /// Says who it is and reads the protocol header; the hub's Open is next.
+    pub(crate) async fn greet(client: Client) -> Self {
+        let mut client = Self(client);
         client.0.write(&amqp::PROTOCOL_HEADER).await;
         client.send(&open(512 * 128)).await;
         loop {
@@ -172,7 +204,12 @@ impl Amqp {
 
     /// Connects as the device, is let in, and begins a session.
     pub(crate) async fn open(world: &World, device: &str) -> Self {
-        let mut client = Self::knock(world, device).await;
+        Self::knock(world, device).await.begin().await
+    }
+
+    /// Reads the hub's Open and begins a session.
+    pub(crate) async fn begin(self) -> Self {
+        let mut client = self;
         assert!(matches!(client.next().await, Performative::Open(_)));
         client
             .send(&Performative::Begin(Begin {

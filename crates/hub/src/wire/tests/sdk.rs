@@ -4,7 +4,6 @@
 //! Each SDK is one process for all cases, with a chain of three intermediates each time.
 
 mod cases;
-mod house;
 mod script;
 
 use api::hub::v1::{Outcome, Property};
@@ -12,9 +11,9 @@ use serde_json::{Value, json};
 
 use self::{
     cases::{Arrival, Identities, REFUSED, Scene},
-    house::House,
     script::Script,
 };
+use super::house::House;
 use crate::{
     registry::{Stage, tests::World},
     wire::Addresses,
