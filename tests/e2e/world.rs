@@ -68,6 +68,8 @@ pub(crate) enum At {
     TechnicianCa,
     /// technician-z's provisioner.
     Provisioner,
+    /// The brand's hub.
+    Hub,
 }
 
 /// A supply chain of running services; one device is made in the lots `b0032` and `t7`.
@@ -118,6 +120,7 @@ impl Chain {
         for index in 0..self.plan.stops().len() {
             self.world.start_intermediate_ca(index).await.unwrap();
         }
+        self.world.start_hub().await.unwrap();
         self.world.start_provisioner().await.unwrap();
     }
 
@@ -205,12 +208,15 @@ impl Who {
 }
 
 impl At {
+    pub(crate) const ALL: [Self; 5] = [Self::RootCa, Self::FactoryCa, Self::TechnicianCa, Self::Provisioner, Self::Hub];
+
     pub(crate) fn identity(self) -> (&'static str, Role) {
         match self {
             Self::RootCa => (BRAND, Role::RootCa),
             Self::FactoryCa => (FACTORY, Role::IntermediateCa),
             Self::TechnicianCa => (TECHNICIAN, Role::IntermediateCa),
             Self::Provisioner => (TECHNICIAN, Role::Provisioner),
+            Self::Hub => (BRAND, Role::Hub),
         }
     }
 }

@@ -16,12 +16,10 @@ use crate::{
     world::{At, Chain, FACTORY, TECHNICIAN},
 };
 
-const ALL: [At; 4] = [At::RootCa, At::FactoryCa, At::TechnicianCa, At::Provisioner];
-
 #[tokio::test]
 async fn health_is_answered_without_a_certificate() {
     let chain = Chain::shared().await;
-    for at in ALL {
+    for at in At::ALL {
         let plain = Endpoint::from_shared(format!("http://{}", chain.health(at))).unwrap().connect().await.unwrap();
         let answer = HealthClient::new(plain).check(HealthCheckRequest::default()).await.unwrap().into_inner();
         assert_eq!(answer.status(), ServingStatus::Serving, "{at:?}");
@@ -31,7 +29,7 @@ async fn health_is_answered_without_a_certificate() {
 #[tokio::test]
 async fn nothing_but_health_is_answered_without_a_certificate() {
     let chain = Chain::shared().await;
-    for at in ALL {
+    for at in At::ALL {
         let plain = |address: &str| Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
         for rpc in api::rpc_names("").iter().map(String::as_str).chain([service::reflection::V1]) {
             let status = cut_off(call(plain(chain.health(at)), rpc).await);
@@ -45,7 +43,7 @@ async fn nothing_but_health_is_answered_without_a_certificate() {
 #[tokio::test]
 async fn reflection_is_for_operators_and_auditors() {
     let chain = Chain::shared().await;
-    for (of, at) in [(BRAND, At::RootCa), (FACTORY, At::FactoryCa), (TECHNICIAN, At::Provisioner)] {
+    for (of, at) in [(BRAND, At::RootCa), (FACTORY, At::FactoryCa), (TECHNICIAN, At::Provisioner), (BRAND, At::Hub)] {
         for role in ["operator", "auditor"] {
             let (organisation, file) = identity(chain, of, role);
             let mut reflection = ServerReflectionClient::new(chain.channel_with(organisation, &file, at));

@@ -55,7 +55,7 @@ impl Rotating {
         match at {
             At::TechnicianCa => self.enroll("intermediate-ca", "intermediate-ca"),
             At::Provisioner => self.enroll("provisioner", "provisioner/line-1"),
-            At::RootCa | At::FactoryCa => panic!("{at:?} is not at the line"),
+            At::RootCa | At::FactoryCa | At::Hub => panic!("{at:?} is not at the line"),
         }
     }
 
