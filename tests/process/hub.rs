@@ -4,15 +4,13 @@ use std::{net::TcpListener, time::Duration};
 
 use api::{
     hub::v1::{
-        CaCertificate, ChainRules, DisableCaKeyRequest, FirstConnect, GenerateVerificationCodeRequest,
-        ListJudgementsRequest, ListTelemetryRequest, RegisterCaCertificateRequest, TelemetryFilter, Verification,
-        VerifyCaCertificateRequest, ca_certificate_service_client::CaCertificateServiceClient,
-        judgement_service_client::JudgementServiceClient, telemetry_service_client::TelemetryServiceClient,
+        DisableCaKeyRequest, ListJudgementsRequest, ListTelemetryRequest, TelemetryFilter,
+        ca_certificate_service_client::CaCertificateServiceClient, judgement_service_client::JudgementServiceClient,
+        telemetry_service_client::TelemetryServiceClient,
     },
     provisioning::v1::{GetUnitRequest, UnitState},
 };
-use pki::{Certificate, pem};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use pki::pem;
 use service::identity::Role;
 use simulator::{
     BRAND, Clients, Plan, Program, World,
@@ -36,45 +34,14 @@ fn hub(world: &World) -> Channel {
     Clients::load(brand, "alice", &[brand]).unwrap().channel(address, BRAND, Role::Hub).unwrap()
 }
 
-/// Registers the root, and proves with its key that it is ours.
-async fn prove_root(world: &World) -> CaCertificate {
-    let mut cas = CaCertificateServiceClient::new(hub(world));
-    let root = world.trust().read("root.pem").unwrap();
-    let request = RegisterCaCertificateRequest {
-        request_id: request_id(1),
-        name: "root".to_owned(),
-        certificate: root.clone().into(),
-        rules: ChainRules::Countersign.into(),
-        first_connect: FirstConnect::Refuse.into(),
-        verified: false,
-    };
-    let ca = cas.register_ca_certificate(request).await.unwrap().into_inner().ca_certificate.unwrap();
-    let request = GenerateVerificationCodeRequest { request_id: request_id(2), name: "root".to_owned(), etag: ca.etag };
-    let ca = cas.generate_verification_code(request).await.unwrap().into_inner().ca_certificate.unwrap();
-    let root = Certificate::parse(pem::single(&String::from_utf8(root).unwrap(), "CERTIFICATE").unwrap().der());
-    let certificate = signed_by_root(world, &root.unwrap(), &ca.verification_code.unwrap());
-    let request =
-        VerifyCaCertificateRequest { request_id: request_id(3), name: "root".to_owned(), etag: ca.etag, certificate };
-    cas.verify_ca_certificate(request).await.unwrap().into_inner().ca_certificate.unwrap()
-}
-
-/// What the holder of the root's key makes of a verification code.
-fn signed_by_root(world: &World, root: &Certificate, code: &str) -> bytes::Bytes {
-    let key = String::from_utf8(world.brand.folder().read("root.key").unwrap()).unwrap();
-    let named = |organization: Option<String>, name: &str| {
-        let mut params = CertificateParams::new(vec![]).unwrap();
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        if let Some(organization) = organization {
-            params.distinguished_name.push(DnType::OrganizationName, organization);
-        }
-        params.distinguished_name.push(DnType::CommonName, name);
-        params
-    };
-    let mut ca = named(root.subject().organization(), &root.subject().common_names()[0]);
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let issuer = Issuer::new(ca, KeyPair::from_pem(&key).unwrap());
-    let own = KeyPair::generate().unwrap();
-    named(None, code).signed_by(&own, &issuer).unwrap().der().to_vec().into()
+/// One command registers a CA, has it sign the hub's code, and uploads the answer.
+fn prove(world: &World, name: &str, more: &[&str]) -> serde_json::Value {
+    world.write_profiles().unwrap();
+    let profile = world.brand.folder().join("as-alice.toml");
+    let asked = ["hub", "ca", "prove", name, "--as", profile.to_str().unwrap(), "-o", "json"];
+    let ended = countersign(&[&asked, more].concat());
+    assert_eq!(ended.status.code(), Some(0), "{}", text(&ended.stderr));
+    serde_json::from_slice(&ended.stdout).unwrap()
 }
 
 async fn connect(world: &World, protocol: DeviceProtocol) -> Result<(), DeviceError> {
@@ -152,7 +119,15 @@ async fn what_the_line_writes_is_registered_connects_and_is_cut_off_with_its_lot
         "  here: The topmost certificate that leads up from the device is ",
     );
 
-    assert_eq!(prove_root(&world).await.verification(), Verification::Verified);
+    let root = prove(&world, "root", &[]);
+    assert_eq!(root["verification"], "verified", "{root}");
+    assert_eq!(prove(&world, "root", &[])["etag"], root["etag"], "it is verified already, and nothing is done");
+    let (_, factory) = &world.manufacturers[0];
+    let operator = factory.folder().join("as-operator.toml");
+    let lot = prove(&world, "lot", &["--lot", "b0032", "--signer-as", operator.to_str().unwrap()]);
+    assert_eq!(lot["verification"], "verified", "any ca of a chain can be the registered one: {lot}");
+    let foreign = ["hub", "ca", "prove", "root", "--as", operator.to_str().unwrap()];
+    assert_eq!(countersign(&foreign).status.code(), Some(2), "a manufacturer's operator works at no hub");
     until_registered(&world).await;
     for protocol in [DeviceProtocol::Mqtt, DeviceProtocol::Amqp, DeviceProtocol::Https] {
         connect(&world, protocol).await.unwrap();

@@ -28,7 +28,8 @@ mod packages {
 }
 
 pub use packages::countersign::{
-    custody, handoff, hub, issuance, journal, lot, manifest, manufacturer, order, program, provisioning, reason,
+    custody, handoff, hub, issuance, journal, lot, manifest, manufacturer, order, possession, program, provisioning,
+    reason,
 };
 
 /// The descriptors of every package, for reflection.

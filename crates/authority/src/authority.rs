@@ -14,6 +14,7 @@ use crate::{
     handoff::{Expiries, Published},
     lots::Lots,
     manifests::Manifests,
+    possession::OwnCa,
 };
 
 /// What differs between a factory and a simulated world.
@@ -45,6 +46,8 @@ pub struct Authority {
     pub(crate) manifests: Manifests,
     /// When open offers end.
     pub(crate) expiries: Expiries,
+    /// The CA that signs here, at a root-ca.
+    pub(crate) own_ca: Option<Arc<OwnCa>>,
     /// What the brand's bundle says about manufacturers.
     pub(crate) published: RwLock<Published>,
 }
@@ -67,8 +70,15 @@ impl Authority {
             lots: Lots::default(),
             manifests: Manifests::default(),
             expiries: Expiries::default(),
+            own_ca: None,
             published: RwLock::default(),
         }
+    }
+
+    /// The same authority with one CA of its own above all lots: a root-ca's.
+    #[must_use]
+    pub fn with_own_ca(self, own_ca: OwnCa) -> Self {
+        Self { own_ca: Some(Arc::new(own_ca)), ..self }
     }
 
     /// The public half of the key that signs for the manufacturer.

@@ -15,13 +15,14 @@ use crate::{
     authority::Authority,
     device::{Certified, Occasion},
     lots::Lot,
-    signing::{self, Subject},
+    signing::{self, Signer, Subject},
 };
 
 /// What an open intent would have signed.
 enum Intent {
     Device(Box<DeviceIntent>),
     Handoff,
+    Possession,
 }
 
 /// Completes or voids every open intent of the store. Called once, before the service answers anybody.
@@ -45,6 +46,7 @@ pub fn complete_open_intents(authority: &Authority) -> Result<usize, Refusal> {
                 let lot = source_of(authority, &intent)?;
                 (Intent::Handoff, lot)
             }
+            Fact::PossessionIntent(intent) => (Intent::Possession, intent.lot),
             _ => return Err(Refusal::new("JOURNAL_DAMAGED", format!("the open unit at {at} is no intent"))),
         };
         match complete(authority, &record, &lot) {
@@ -70,23 +72,28 @@ pub(crate) fn complete_device(authority: &Authority, certified: &Certified) -> R
     reason = "every other fact is about something else, also one that is added later"
 )]
 pub(crate) fn complete(authority: &Authority, intent: &Record, lot: &str) -> Result<(), Refusal> {
-    let (subject, lot, tbs, profile) = match read(intent)?.1 {
-        Fact::DeviceIntent(intent) => (Subject::Device, authority.lots.get(lot)?, intent.tbs, intent.profile_digest),
+    let (subject, signer, tbs, profile) = match read(intent)?.1 {
+        Fact::DeviceIntent(intent) => {
+            (Subject::Device, Signer::Lot(authority.lots.get(lot)?), intent.tbs, intent.profile_digest)
+        }
         Fact::HandoffIntent(intent) => {
-            (Subject::Handoff, source_lot(authority, &intent)?, intent.tbs, intent.profile_digest)
+            (Subject::Handoff, Signer::Lot(source_lot(authority, &intent)?), intent.tbs, intent.profile_digest)
+        }
+        Fact::PossessionIntent(intent) => {
+            (Subject::Possession, authority.signer(&intent.lot)?, intent.tbs, intent.profile_digest)
         }
         _ => return Err(Refusal::new("JOURNAL_DAMAGED", format!("the unit at {} is no intent", intent.position))),
     };
     let profile = wire::read_digest("profile_digest", &profile)?;
-    let draft: Draft = lot.issuer()?.resume(tbs.to_vec(), profile).map_err(named(issuance::IssueRefusal::reason))?;
+    let draft: Draft = signer.key()?.resume(tbs.to_vec(), profile).map_err(named(issuance::IssueRefusal::reason))?;
     let receipt = match authority.store().receipt(intent.position) {
         Err(store::StoreError::IntentNotOpen { .. }) => return Ok(()),
         other => other.map_err(|e| refuse_store(&e))?,
     };
-    let outcome = signing::sign(&lot, subject, &authority.own_act(), draft, receipt, intent.keys.clone())?;
+    let outcome = signing::sign(signer.key()?, subject, &authority.own_act(), draft, receipt, intent.keys.clone())?;
     match records::commit_one(authority.store(), outcome.unit)? {
         Ok(_) | Err(store::Conflict::NotOpen { .. }) => Ok(()),
-        Err(conflict) => Err(records::refuse_conflict(&conflict, &lot.id)),
+        Err(conflict) => Err(records::refuse_conflict(&conflict, lot)),
     }
 }
 
@@ -95,7 +102,7 @@ fn void(authority: &Authority, intent: &Record, about: &Intent, lot: &str, why: 
     let act: Act = authority.own_act();
     let restores_at = match about {
         Intent::Device(intent) => intent.replaces_at,
-        Intent::Handoff => None,
+        Intent::Handoff | Intent::Possession => None,
     };
     let voided = IntentVoided { intent_at: intent.position.as_u64(), reason: why.to_string(), restores_at };
     let mut unit = act.unit(Fact::IntentVoided(voided));
@@ -108,6 +115,7 @@ fn void(authority: &Authority, intent: &Record, about: &Intent, lot: &str, why: 
         }
         // A handoff stays spent: the receiver has countersigned, and only the sender's operator can tell what was built.
         Intent::Handoff => {}
+        Intent::Possession => {}
     }
     unit.claims = intent.keys.iter().map(|key| Claim { key: *key, rule: Rule::Any }).collect();
     match records::commit_one(authority.store(), unit)? {

@@ -14,6 +14,7 @@ mod line;
 mod lots;
 mod manifests;
 mod metrics;
+mod possession;
 mod rpc;
 mod signing;
 
@@ -24,4 +25,5 @@ pub use handoff::{AcceptOrder, Accepted, OfferOrder, Offered, release_expired_of
 pub use line::{Line, LineLimits};
 pub use lots::{Lot, LotIssuer, Lots};
 pub use metrics::tell_lots;
-pub use rpc::{HandoffRpc, IssuanceRpc, ManifestRpc};
+pub use possession::OwnCa;
+pub use rpc::{HandoffRpc, IssuanceRpc, ManifestRpc, PossessionRpc};

@@ -3,7 +3,9 @@
 mod handoff;
 mod issuance;
 mod manifest;
+mod possession;
 
 pub use handoff::HandoffRpc;
 pub use issuance::IssuanceRpc;
 pub use manifest::ManifestRpc;
+pub use possession::PossessionRpc;

@@ -43,7 +43,7 @@ pub(crate) enum Command {
     Device(DeviceCommand),
     /// A hub's operator: CA certificates, devices, why one was refused, what they sent.
     #[command(
-        after_help = "Examples:\n  countersign hub ca add root --certificate countersign-demo/trust/root.pem\n  countersign hub why sn0000001\n  countersign hub telemetry --follow"
+        after_help = "Examples:\n  countersign hub ca prove root\n  countersign hub why sn0000001\n  countersign hub telemetry --follow"
     )]
     Hub(HubArgs),
     /// Makes a root, or an order CA under an offline root, from one reviewed file, and leaves evidence. Overwrites nothing.

@@ -2,18 +2,19 @@
 
 pub(crate) mod args;
 mod ca;
-mod connect;
+pub(crate) mod connect;
 mod device;
+pub(crate) mod prove;
 mod shown;
 mod telemetry;
 mod why;
 
 use std::process::ExitCode;
 
-use api::{Refusal, RequestId, hub::v1::GetHubRequest};
+use api::{RequestId, hub::v1::GetHubRequest};
 use serde_json::{Value, json};
 
-use crate::{args::Output, failure::Failure, stdout::say};
+use crate::{args::Output, failure::Failure, reach::failure as refused, stdout::say};
 
 use args::{HubArgs, HubCommand};
 use connect::Hub;
@@ -27,7 +28,7 @@ pub(crate) fn run(args: &HubArgs) -> Result<ExitCode, Failure> {
         let hub = Hub::connect(&args.at)?;
         match &args.command {
             HubCommand::Status => status(&hub, args.output).await,
-            HubCommand::Ca(command) => ca::run(&hub, command, args.output).await,
+            HubCommand::Ca(command) => ca::run(&hub, &args.at, command, args.output).await,
             HubCommand::Device(command) => device::run(&hub, command, args.output).await,
             HubCommand::Why(asked) => why::run(&hub, asked, args.output).await,
             HubCommand::Telemetry(asked) => telemetry::run(&hub, asked, args.output).await,
@@ -53,15 +54,6 @@ async fn status(hub: &Hub, output: Output) -> Result<ExitCode, Failure> {
     });
     print(output, &words, &json);
     Ok(ExitCode::SUCCESS)
-}
-
-/// A refusal of the hub; exit code 3 when it was not reached at all.
-fn refused(status: &tonic::Status) -> Failure {
-    let refusal = Refusal::from_status(status);
-    match refusal.reason() {
-        "UPSTREAM_UNREACHABLE" => Failure::unavailable("UPSTREAM_UNREACHABLE", refusal.message()),
-        _ => Failure::refused(&refusal),
-    }
 }
 
 /// A fresh request id: each command line is one intention.

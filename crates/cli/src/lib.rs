@@ -18,6 +18,8 @@ mod init;
 mod inspect;
 mod make_ca;
 mod passphrase;
+mod profile;
+mod reach;
 mod run_service;
 mod stdout;
 mod verbs;

@@ -1,7 +1,7 @@
 //! The verbs: `countersign program|manufacturer|order|lot|handoff|device VERB`, one for every RPC that people use.
 //!
 //! [`table`] is the form of a row, [`NOUNS`] has them all. The rest works from the rows: [`parser`] makes the command line, [`request`]
-//! the message, [`session`] calls the service as the one who the [`profile`] says, [`care`] shows and asks before something is spent or
+//! the message, [`session`] calls the service as the one who the [`profile`](crate::profile) says, [`care`] shows and asks before something is spent or
 //! destroyed, [`answer`] prints. A new RPC is a new row; a verb that does more than one call has a small function beside it.
 
 mod answer;
@@ -15,8 +15,8 @@ mod manifest;
 mod manufacturer_side;
 mod octets;
 mod parser;
+mod possession;
 mod preflight;
-mod profile;
 mod provision;
 mod request;
 mod rotation;
@@ -46,6 +46,7 @@ static NOUNS: &[Noun] = &[
         verbs: manufacturer_side::HANDOFF,
     },
     Noun { name: "lot", about: "Lots received: receive, show, scrap, close, files.", verbs: manufacturer_side::LOT },
+    Noun { name: "ca", about: "The CAs whose keys are here: show, prove to a hub.", verbs: possession::CA },
     Noun { name: "device", about: "Devices: provision, confirm, scrap, and a simulated one.", verbs: line::DEVICE },
 ];
 

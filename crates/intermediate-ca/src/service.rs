@@ -13,9 +13,10 @@ use api::{
     handoff::v1::handoff_service_server::HandoffServiceServer,
     issuance::v1::issuance_service_server::IssuanceServiceServer, lot::v1::lot_service_server::LotServiceServer,
     manifest::v1::manifest_service_server::ManifestServiceServer,
+    possession::v1::possession_service_server::PossessionServiceServer,
 };
 use authority::{
-    Authority, HandoffRpc, IssuanceRpc, Line, LineLimits, ManifestRpc, Seams, complete_open_intents,
+    Authority, HandoffRpc, IssuanceRpc, Line, LineLimits, ManifestRpc, PossessionRpc, Seams, complete_open_intents,
     release_expired_offers, tell_lots,
 };
 use issuance::{Entropy, Instance, SerialSource, SoftwareKey, Stage, SystemEntropy};
@@ -98,6 +99,9 @@ impl Service for IntermediateCa {
             .add_service(LotServiceServer::new(LotRpc(receiver)).max_decoding_message_size(limit))
             .add_service(
                 ManifestServiceServer::new(ManifestRpc(Arc::clone(&authority))).max_decoding_message_size(limit),
+            )
+            .add_service(
+                PossessionServiceServer::new(PossessionRpc(Arc::clone(&authority))).max_decoding_message_size(limit),
             )
             .add_service(HandoffServiceServer::new(HandoffRpc(Arc::clone(&authority))).max_decoding_message_size(limit))
             .add_service(

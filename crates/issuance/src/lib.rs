@@ -30,7 +30,9 @@ pub use csr::{AskedFor, CsrRefusal, KeyPolicy, SubjectKey, gate, make_csr};
 pub use cycle::{CycleRefusal, Draft, Receipt, Recorded, SelfCheck, Signed};
 pub use encode::EncodeRefusal;
 pub use entropy::{Entropy, EntropyRefusal, SeededEntropy, SystemEntropy};
-pub use issuer::{DeviceRequest, HandoffRequest, IssueRefusal, Issuer, LoadOptions, LoadRefusal, OrderCaRequest};
+pub use issuer::{
+    CaKey, DeviceRequest, HandoffRequest, IssueRefusal, Issuer, LoadOptions, LoadRefusal, OrderCaRequest,
+};
 pub use key::{KeyError, KeyKind, Passphrase, SigningKey, SoftwareKey};
 pub use profile::{OrderProfiles, ProfileRefusal, Stage};
 pub use root::{RootMaker, RootRefusal};

@@ -88,6 +88,8 @@ fn kind(fact: &Fact) -> u16 {
         Fact::DeviceWritten(_) => 43,
         Fact::DeviceScrapped(_) => 44,
         Fact::ReworkAllowed(_) => 45,
+        Fact::PossessionIntent(_) => 46,
+        Fact::PossessionSigned(_) => 47,
         Fact::UnitRequested(_) => 50,
         Fact::UnitIssued(_) => 51,
         Fact::UnitWritten(_) => 52,

@@ -12,9 +12,13 @@ use api::{
     handoff::v1::handoff_service_server::HandoffServiceServer,
     manifest::v1::manifest_service_server::ManifestServiceServer,
     manufacturer::v1::manufacturer_service_server::ManufacturerServiceServer,
-    order::v1::order_service_server::OrderServiceServer, program::v1::program_service_server::ProgramServiceServer,
+    order::v1::order_service_server::OrderServiceServer,
+    possession::v1::possession_service_server::PossessionServiceServer,
+    program::v1::program_service_server::ProgramServiceServer,
 };
-use authority::{Authority, HandoffRpc, ManifestRpc, Seams, complete_open_intents, release_expired_offers, tell_lots};
+use authority::{
+    Authority, HandoffRpc, ManifestRpc, PossessionRpc, Seams, complete_open_intents, release_expired_offers, tell_lots,
+};
 use issuance::{Entropy, Instance, SerialSource, SigningKey, SoftwareKey, Stage, SystemEntropy};
 use mfg::{OrderCa, oid};
 use pki::{
@@ -71,13 +75,16 @@ impl Service for RootCa {
         };
         let serials = SerialSource::new(instance(&config)?, entropy);
         let identity_key = Arc::new(load_key(directory, &config.brand.identity_key)?);
-        let authority = Arc::new(Authority::new(config.manufacturer.clone(), identity_key, seams, serials));
+        let root = device_root(&config, directory)?;
+        let own_ca = root.own_ca(seams.clock.now());
+        let authority = Authority::new(config.manufacturer.clone(), identity_key, seams, serials).with_own_ca(own_ca);
+        let authority = Arc::new(authority);
         let orders = Arc::new(Orders {
             authority: Arc::clone(&authority),
             approvers: approvers(&config, directory)?,
             approvals_required: config.approvals.required,
             profile: config.terms.clone(),
-            root: Arc::new(device_root(&config, directory)?),
+            root: Arc::new(root),
         });
         orders::load_all(&orders).map_err(|e| StartError::refused(e.reason(), e))?;
         let completed = complete_open_intents(&authority).map_err(|e| StartError::refused(e.reason(), e))?;
@@ -94,6 +101,9 @@ impl Service for RootCa {
             .add_service(OrderServiceServer::new(brand).max_decoding_message_size(limit))
             .add_service(
                 ManifestServiceServer::new(ManifestRpc(Arc::clone(&authority))).max_decoding_message_size(limit),
+            )
+            .add_service(
+                PossessionServiceServer::new(PossessionRpc(Arc::clone(&authority))).max_decoding_message_size(limit),
             )
             .add_service(HandoffServiceServer::new(HandoffRpc(authority)).max_decoding_message_size(limit));
         ::service::reflection::add(&mut routes, api::FILE_DESCRIPTOR_SET)?;

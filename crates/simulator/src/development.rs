@@ -48,7 +48,7 @@ pub fn prepare_bare(folder: Folder, plan: &Plan, program: Program) -> anyhow::Re
 
 fn write_all(world: &World) -> anyhow::Result<Prepared> {
     let services = world.write_services()?;
-    world.write_profiles()?;
+    world.write_profiles_ahead()?;
     let manufacturers = world.manufacturers.iter().map(|(_, own)| own.id().to_owned()).collect();
     Ok(Prepared { services, manufacturers })
 }

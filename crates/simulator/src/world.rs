@@ -201,24 +201,49 @@ impl World {
         Ok(services)
     }
 
-    /// Writes what the people's commands read: `<organisation>/as-<person>.toml`.
+    /// Writes what the people's commands read, `<organisation>/as-<person>.toml`, for the services that run.
     ///
     /// # Errors
     /// What the file system says.
-    pub(crate) fn write_profiles(&self) -> anyhow::Result<()> {
-        let at = |role, of, ports: Ports| Workplace { role, of, address: ports.address() };
+    pub fn write_profiles(&self) -> anyhow::Result<()> {
+        self.write_profiles_at(|own, role| Some(self.service(own.id(), role).ok()?.grpc.clone()))
+    }
+
+    /// The same for the services that [`World::write_services`] configures.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub(crate) fn write_profiles_ahead(&self) -> anyhow::Result<()> {
+        self.write_profiles_at(|own, role| {
+            let ports = match role {
+                "root-ca" => configs::ROOT_CA_PORTS,
+                "hub" => configs::HUB_PORTS,
+                "provisioner" => configs::PROVISIONER_PORTS,
+                _ => {
+                    let index = self.manufacturers.iter().position(|(_, other)| other.id() == own.id())?;
+                    configs::intermediate_ca_ports(index)
+                }
+            };
+            Some(ports.address())
+        })
+    }
+
+    fn write_profiles_at(&self, address: impl Fn(&Organisation, &'static str) -> Option<String>) -> anyhow::Result<()> {
+        let write = |own, person: &str, roles: &[&'static str]| {
+            let place = |role: &&'static str| Some(Workplace { role, of: own, address: address(own, role)? });
+            write_profile(own, person, &roles.iter().filter_map(place).collect::<Vec<_>>())
+        };
         for name in APPROVERS {
-            let places = [("root-ca", configs::ROOT_CA_PORTS), ("hub", configs::HUB_PORTS)];
-            write_profile(&self.brand, name, &places.map(|(role, ports)| at(role, &self.brand, ports)))?;
+            write(&self.brand, name, &["root-ca", "hub"])?;
         }
         let last = self.manufacturers.len().saturating_sub(1);
         for (index, (_, own)) in self.manufacturers.iter().enumerate() {
-            let mut places = vec![at("intermediate-ca", own, configs::intermediate_ca_ports(index))];
             if index == last {
-                places.push(at("provisioner", own, configs::PROVISIONER_PORTS));
-                write_profile(own, "station", &[at("provisioner", own, configs::PROVISIONER_PORTS)])?;
+                write(own, "operator", &["intermediate-ca", "provisioner"])?;
+                write(own, "station", &["provisioner"])?;
+            } else {
+                write(own, "operator", &["intermediate-ca"])?;
             }
-            write_profile(own, "operator", &places)?;
         }
         Ok(())
     }

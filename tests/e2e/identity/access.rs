@@ -195,6 +195,8 @@ const AT_ROOT_CA: &[(&str, &str)] = &[
     ("handoff.v1.HandoffService/ApproveReinstatement", "O"),
     ("manifest.v1.ManifestService/PutManifest", "O"),
     ("manifest.v1.ManifestService/GetManifest", "OAIi"),
+    ("possession.v1.PossessionService/GetSigningCa", "OA"),
+    ("possession.v1.PossessionService/ProvePossession", "O"),
 ];
 
 /// Operators hand on, the line issues, receivers receive.
@@ -226,6 +228,8 @@ const AT_INTERMEDIATE_CA: &[(&str, &str)] = &[
     ("handoff.v1.HandoffService/ApproveReinstatement", "O"),
     ("manifest.v1.ManifestService/PutManifest", "O"),
     ("manifest.v1.ManifestService/GetManifest", "OAIi"),
+    ("possession.v1.PossessionService/GetSigningCa", "OA"),
+    ("possession.v1.PossessionService/ProvePossession", "O"),
 ];
 
 /// Stations work.

@@ -108,7 +108,8 @@ impl Authority {
                 found_by.push(keys::handoff(lot));
                 found_by.extend(act.request.map(|r| keys::request(&act.caller.manufacturer, r)));
                 let receipt = signing::receipt_of(committed)?;
-                let outcome = signing::sign(&source, Subject::Handoff, act, draft, receipt, found_by)?;
+                let outcome =
+                    signing::sign(source.issuer()?.ca_key(), Subject::Handoff, act, draft, receipt, found_by)?;
                 records::commit_one(self.store(), outcome.unit)?.map_err(|c| refuse_conflict(&c, lot))?;
                 Ok(answer(&source, outcome.certificate))
             }

@@ -198,7 +198,7 @@ impl Worker {
     fn sign(&mut self, job: Job, prepared: Prepared, committed: store::Committed) {
         let Prepared { lot, subject, act, draft, found_by, generation, .. } = prepared;
         let signed = signing::receipt_of(committed)
-            .and_then(|receipt| signing::sign(&lot, subject, &act, draft, receipt, found_by));
+            .and_then(|receipt| signing::sign(lot.issuer()?.ca_key(), subject, &act, draft, receipt, found_by));
         match signed {
             Ok(outcome) => {
                 let device = IssuedDevice {

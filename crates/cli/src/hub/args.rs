@@ -17,11 +17,17 @@ pub(crate) struct HubArgs {
     pub(crate) command: HubCommand,
 }
 
-/// Which hub, and as whom. Without an address, the hub of a demo that stays.
+/// Which hub, and as whom: what a profile says, a demo that stays, or these flags.
 #[derive(Debug, Args)]
 pub(crate) struct HubAt {
+    /// Your profile [env: COUNTERSIGN_PROFILE].
+    #[arg(long = "as", value_name = "FILE", global = true)]
+    pub(crate) profile: Option<PathBuf>,
+    /// The folder of a demo that stays [default without a profile: ./countersign-demo].
+    #[arg(long, value_name = "DIR", global = true, conflicts_with = "profile")]
+    pub(crate) demo: Option<PathBuf>,
     /// The hub's gRPC address.
-    #[arg(long, value_name = "HOST:PORT", global = true)]
+    #[arg(long, value_name = "HOST:PORT", global = true, conflicts_with_all = ["profile", "demo"])]
     pub(crate) address: Option<String>,
     /// The operator's service certificate (PEM).
     #[arg(long, value_name = "FILE", global = true)]
@@ -32,9 +38,6 @@ pub(crate) struct HubAt {
     /// The CA certificates that vouch for the hub's service certificate (PEM).
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) service_ca: Option<PathBuf>,
-    /// The folder of a demo that stays.
-    #[arg(long, default_value = "./countersign-demo", value_name = "DIR", global = true)]
-    pub(crate) demo: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -63,6 +66,11 @@ pub(crate) enum CaCommand {
     Code(CaName),
     /// Uploads that certificate.
     Verify(CaVerifyArgs),
+    /// Has a CA of this chain prove itself, from first to last: registers it, generates the code, has it signed, uploads the answer.
+    #[command(
+        after_help = "Examples:\n  countersign hub ca prove root --as company-x/as-alice.toml\n  countersign hub ca prove t7 --lot t7 --as company-x/as-alice.toml --signer-as technician-z/as-operator.toml"
+    )]
+    Prove(CaProveArgs),
     /// Lists CA certificates.
     List,
     /// Shows one.
@@ -94,6 +102,32 @@ pub(crate) struct CaAddArgs {
     /// Takes it as verified without a proof, where the hub's policy allows it.
     #[arg(long)]
     pub(crate) verified: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CaProveArgs {
+    /// Friendly name.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) signer: SignerAt,
+    /// Registers unknown devices when they first connect with a chain that is in order.
+    #[arg(long)]
+    pub(crate) register_on_first_connect: bool,
+}
+
+/// Which CA, and as whom it is asked.
+#[derive(Debug, Args)]
+pub(crate) struct SignerAt {
+    /// The lot whose CA it is, at its intermediate-ca; without it, the CA of the root-ca.
+    #[arg(long, value_name = "LOT")]
+    pub(crate) lot: Option<String>,
+    /// The profile of an operator of the CA's organisation, where that is not the hub's.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) signer_as: Option<PathBuf>,
+    /// In a demo: the manufacturer that received the lot [default: the first].
+    #[arg(long, value_name = "MANUFACTURER", conflicts_with = "signer_as")]
+    pub(crate) of: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -11,9 +11,11 @@ use pki::Sha256;
 use serde_json::{Value, json};
 
 use super::{
-    args::{CaAddArgs, CaCommand, CaDisableArgs, CaKeyArgs, CaVerifyArgs},
-    connect::Hub,
-    fresh_id, held, print, refused, shown,
+    args::{CaAddArgs, CaCommand, CaDisableArgs, CaKeyArgs, CaProveArgs, CaVerifyArgs, HubAt},
+    connect::{self, Hub},
+    fresh_id, held, print,
+    prove::{Asked, Signer, round},
+    refused, shown,
 };
 use crate::{
     args::Output,
@@ -21,11 +23,12 @@ use crate::{
     files,
 };
 
-pub(super) async fn run(hub: &Hub, command: &CaCommand, output: Output) -> Result<ExitCode, Failure> {
+pub(super) async fn run(hub: &Hub, at: &HubAt, command: &CaCommand, output: Output) -> Result<ExitCode, Failure> {
     match command {
         CaCommand::Add(args) => show(&add(hub, args).await?, output),
         CaCommand::Code(named) => show(&code(hub, &named.name).await?, output),
         CaCommand::Verify(args) => show(&verify(hub, args).await?, output),
+        CaCommand::Prove(args) => prove(hub, at, args, output).await?,
         CaCommand::List => list(hub, output).await?,
         CaCommand::Show(named) => show(&read(hub, &named.name).await?, output),
         CaCommand::Disable(args) => disable(hub, args, output).await?,
@@ -64,6 +67,17 @@ async fn verify(hub: &Hub, args: &CaVerifyArgs) -> Result<CaCertificate, Failure
     let request = VerifyCaCertificateRequest { request_id: fresh_id()?, name: args.name.clone(), etag, certificate };
     let answer = hub.cas().verify_ca_certificate(request).await.map_err(|s| refused(&s))?;
     held(answer.into_inner().ca_certificate)
+}
+
+async fn prove(hub: &Hub, at: &HubAt, args: &CaProveArgs, output: Output) -> Result<(), Failure> {
+    let signer = Signer::at(connect::find_signer(at, &args.signer)?.connect()?, args.signer.lot.as_deref());
+    let asked = Asked {
+        name: &args.name,
+        first_connect: if args.register_on_first_connect { FirstConnect::Register } else { FirstConnect::Refuse },
+    };
+    let proven = round(hub, &signer, &asked, &mut |step| eprintln!("{step}")).await?;
+    show(&proven, output);
+    Ok(())
 }
 
 async fn read(hub: &Hub, name: &str) -> Result<CaCertificate, Failure> {

@@ -1,9 +1,6 @@
-//! Reaching a hub as its operator.
+//! Which services a hub's operator calls, and as whom: those of a profile, of a demo that stays, or the hub that the flags name.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use api::hub::v1::{
     ca_certificate_service_client::CaCertificateServiceClient, device_service_client::DeviceServiceClient,
@@ -13,32 +10,25 @@ use api::hub::v1::{
 use pki::GeneralName;
 use serde::Deserialize;
 use service::{
-    SystemClock,
-    client::connect,
-    config::{ConfigDirectory, FilePath, IdentitySection, Limits, Peer},
+    config::{ConfigDirectory, FilePath, IdentitySection, Peer},
     identity::{Role, SpiffeId},
-    net::{Network, TcpNetwork},
-    tls::{Credentials, ExpectedPeer},
 };
 use tonic::transport::Channel;
 
-use super::args::HubAt;
+use super::args::{HubAt, SignerAt};
 use crate::{
     failure::{Failure, read_file},
     files,
+    profile::{self, Profile},
+    reach::Place,
 };
 
-/// A hub that can be called.
-pub(super) struct Hub {
-    channel: Channel,
-}
+/// Where a demo is when nothing else is said.
+const DEMO: &str = "./countersign-demo";
 
-/// Where the hub is and who calls.
-struct Found {
-    address: String,
-    certificate: PathBuf,
-    key: PathBuf,
-    service_ca: PathBuf,
+/// A hub that can be called.
+pub(crate) struct Hub {
+    channel: Channel,
 }
 
 /// What is read of demo.json.
@@ -63,27 +53,9 @@ struct DemoIdentity {
 }
 
 impl Hub {
-    /// Makes the channel; the first call connects.
+    /// The hub that is meant; the first call connects.
     pub(super) fn connect(at: &HubAt) -> Result<Self, Failure> {
-        let found = find(at)?;
-        let own = spiffe_id(&found.certificate)?;
-        let identity =
-            IdentitySection { certificate: FilePath::new(&found.certificate), key: FilePath::new(&found.key) };
-        let peer = Peer {
-            manufacturer: own.manufacturer.clone(),
-            trust_domain: own.trust_domain,
-            bundle: FilePath::new(&found.service_ca),
-            roles: vec![Role::Hub],
-        };
-        // Paths on a command line start where the caller stands.
-        let directory = ConfigDirectory::new(".");
-        let credentials = Credentials::load(&identity, &[peer], &directory, Arc::new(SystemClock))
-            .map_err(|error| unusable(error.reason(), &error))?;
-        let network: Arc<dyn Network> = Arc::new(TcpNetwork);
-        let expected = ExpectedPeer { manufacturer: own.manufacturer, role: Role::Hub };
-        let channel = connect(&network, &found.address, expected, &credentials, &Limits::default())
-            .map_err(|error| unusable(error.reason(), &error))?;
-        Ok(Self { channel })
+        Ok(Self { channel: find_hub(at)?.connect()? })
     }
 
     pub(super) fn itself(&self) -> HubServiceClient<Channel> {
@@ -107,33 +79,75 @@ impl Hub {
     }
 }
 
-fn find(at: &HubAt) -> Result<Found, Failure> {
+fn find_hub(at: &HubAt) -> Result<Place, Failure> {
     match (&at.address, &at.cert, &at.key, &at.service_ca) {
-        (Some(address), Some(certificate), Some(key), Some(service_ca)) => Ok(Found {
-            address: address.clone(),
-            certificate: certificate.clone(),
-            key: key.clone(),
-            service_ca: service_ca.clone(),
-        }),
-        (None, None, None, None) => find_in_demo(&at.demo),
+        (Some(address), Some(cert), Some(key), Some(service_ca)) => {
+            let own = spiffe_id(cert)?;
+            let identity = DemoIdentity { cert: cert.clone(), key: key.clone(), ca: service_ca.clone() };
+            Ok(place(address, Role::Hub, own, &identity))
+        }
+        (None, None, None, None) => find(at.profile.as_deref(), at.demo.as_deref(), Role::Hub, None),
         _ => Err(Failure::usage("--address, --cert, --key and --service-ca belong together")),
     }
 }
 
-fn find_in_demo(folder: &Path) -> Result<Found, Failure> {
+/// The service whose CA is to prove itself: the one with the lot, or the root-ca.
+pub(super) fn find_signer(at: &HubAt, signer: &SignerAt) -> Result<Place, Failure> {
+    let role = if signer.lot.is_some() { Role::IntermediateCa } else { Role::RootCa };
+    let profile = signer.signer_as.as_deref().or(at.profile.as_deref());
+    find(profile, at.demo.as_deref(), role, signer.of.as_deref())
+}
+
+/// A service of this role: of the profile, else of the demo, else of the environment's profile, else of the demo in this folder. In a demo
+/// there are several organisations.
+fn find(profile: Option<&Path>, demo: Option<&Path>, role: Role, of: Option<&str>) -> Result<Place, Failure> {
+    let from_environment = std::env::var_os(profile::VARIABLE).map(PathBuf::from);
+    let profile = match (profile, demo) {
+        (Some(profile), _) => Some(profile.to_owned()),
+        (None, Some(_)) => None,
+        (None, None) => from_environment,
+    };
+    match profile {
+        Some(file) => {
+            let profile = Profile::open(Some(&file))?;
+            Ok(Place::of_profile(&profile, profile.service(&[role], None)?))
+        }
+        None => find_in_demo(demo.unwrap_or(Path::new(DEMO)), role, of),
+    }
+}
+
+fn find_in_demo(folder: &Path, role: Role, of: Option<&str>) -> Result<Place, Failure> {
     let path = folder.join("demo.json");
     let demo: Demo = serde_json::from_slice(&read_file(&path)?).map_err(|error| Failure::malformed(&path, error))?;
-    let hub = demo.services.into_iter().find(|service| service.role == "hub");
-    let hub = hub.ok_or_else(|| Failure::malformed(&path, "this demo has no hub"))?;
-    let mut identities = demo.identities.into_iter();
-    let operator = identities.find(|(name, identity)| {
-        name.starts_with(&format!("{}/", hub.manufacturer))
-            && spiffe_id(&identity.cert).is_ok_and(|id| id.role == Role::Operator)
+    let fits = |service: &&DemoService| service.role == role.as_str() && of.is_none_or(|of| of == service.manufacturer);
+    let service = demo.services.iter().find(fits).ok_or_else(|| {
+        let whose = of.map(|of| format!(" of {of}")).unwrap_or_default();
+        Failure::malformed(&path, format!("this demo has no {}{whose}", role.as_str()))
+    })?;
+    let operator = demo.identities.iter().find_map(|(name, identity)| {
+        let own = name.starts_with(&format!("{}/", service.manufacturer)).then(|| spiffe_id(&identity.cert).ok());
+        own.flatten().filter(|id| id.role == Role::Operator).map(|id| (id, identity))
     });
-    let Some((_, operator)) = operator else {
-        return Err(Failure::malformed(&path, format!("it names no operator of {}", hub.manufacturer)));
+    let Some((id, identity)) = operator else {
+        return Err(Failure::malformed(&path, format!("it names no operator of {}", service.manufacturer)));
     };
-    Ok(Found { address: hub.grpc, certificate: operator.cert, key: operator.key, service_ca: operator.ca })
+    Ok(place(&service.grpc, role, id, identity))
+}
+
+/// A service of the organisation that the caller is of. Paths start where the caller stands.
+fn place(address: &str, role: Role, own: SpiffeId, identity: &DemoIdentity) -> Place {
+    Place {
+        address: address.to_owned(),
+        identity: IdentitySection { certificate: FilePath::new(&identity.cert), key: FilePath::new(&identity.key) },
+        peer: Peer {
+            manufacturer: own.manufacturer,
+            trust_domain: own.trust_domain,
+            bundle: FilePath::new(&identity.ca),
+            roles: vec![role],
+        },
+        role,
+        directory: ConfigDirectory::new("."),
+    }
 }
 
 /// Who a service certificate is.
@@ -142,12 +156,4 @@ fn spiffe_id(path: &Path) -> Result<SpiffeId, Failure> {
     let names = certificates.first().map(|first| first.subject_alt_names()).unwrap_or_default();
     let id = names.iter().find_map(|name| if let GeneralName::Uri(uri) = name { uri.parse().ok() } else { None });
     id.ok_or_else(|| Failure::malformed(path, "is no service certificate: it has no SPIFFE id"))
-}
-
-fn unusable(reason: &'static str, error: &dyn std::error::Error) -> Failure {
-    let message = api::Refusal::from_error(reason, error).message().to_owned();
-    match reason {
-        "FILE_MISSING" | "FILE_UNREADABLE" => Failure::unavailable(reason, message),
-        _ => Failure::named(reason, message),
-    }
 }

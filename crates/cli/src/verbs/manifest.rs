@@ -7,13 +7,8 @@ use mfg::{DeviceId, Manifest};
 use pki::hex;
 use serde_json::json;
 
-use super::{
-    answer::Answer,
-    care,
-    session::{self, Session},
-    table::Given,
-};
-use crate::{failure::Failure, files};
+use super::{answer::Answer, care, session::Session, table::Given};
+use crate::{failure::Failure, files, reach};
 
 /// Octets of one part on the wire.
 const PART: usize = 64 * 1024;
@@ -35,7 +30,7 @@ pub(super) fn put(session: &Session, given: &Given<'_>) -> Result<Answer, Failur
         .collect();
     let mut client = ManifestServiceClient::new(session.channel()?);
     let kept = session.runtime().block_on(client.put_manifest(tokio_stream::iter(parts)));
-    let kept = kept.map_err(|status| session::failure(&status))?.into_inner();
+    let kept = kept.map_err(|status| reach::failure(&status))?.into_inner();
     if kept.sha256 != digest.as_bytes().as_slice() {
         let words = format!("the service kept a manifest with sha256 {}, not {digest}", hex::encode(&kept.sha256));
         return Err(Failure::named("INTERNAL", words));
@@ -63,7 +58,7 @@ pub(super) fn get(session: &Session, given: &Given<'_>) -> Result<Answer, Failur
         }
         Ok(octets)
     });
-    let octets = octets.map_err(|status| session::failure(&status))?;
+    let octets = octets.map_err(|status| reach::failure(&status))?;
     let manifest = Manifest::parse(&octets).map_err(|e| Failure::by_reason(e.reason(), &e))?;
     files::write_new(out, &octets)?;
     let (digest, devices) = (manifest.digest(), manifest.len());

@@ -9,11 +9,10 @@ use clap::{
 };
 
 use super::{
-    profile,
     session::{self, Pages},
     table::{Argument, Effect, Form, Given, Need, Noun, Verb},
 };
-use crate::{args::Output, failure::Failure};
+use crate::{args::Output, failure::Failure, profile};
 
 const ASKING: &str = "Who and how";
 const WHO: &str = "Who you are and where services are says a profile: --as FILE, or the environment's";

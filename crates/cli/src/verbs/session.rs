@@ -1,31 +1,23 @@
 //! Calling a service as the one who the profile says.
 
-use std::{
-    error::Error,
-    sync::{Arc, OnceLock},
-};
+use std::sync::OnceLock;
 
-use api::Refusal;
 use bytes::Bytes;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, ReflectMessage as _, Value};
-use service::{
-    SystemClock,
-    client::connect,
-    config::{Limits, Peer},
-    identity::Role,
-    net::{Network, TcpNetwork},
-    tls::{Credentials, ExpectedPeer, PeerRefusal},
-};
+use service::identity::Role;
 use tokio::runtime::Runtime;
 use tonic::{Status, client::Grpc, transport::Channel};
 
 use super::{
     octets::Octets,
-    profile::Profile,
     table::{Given, Verb},
 };
-use crate::failure::Failure;
+use crate::{
+    failure::Failure,
+    profile::Profile,
+    reach::{Place, failure},
+};
 
 /// Most entries that are collected of a list.
 const MOST_ENTRIES: usize = 1_000_000;
@@ -67,21 +59,9 @@ impl Session {
         let roles: Vec<Role> = given.verb.rpcs.iter().flat_map(|rpc| served_by(rpc)).copied().collect();
         let service = profile.service(&roles, given.text("at"))?;
         let role = service.role;
-        let peer = Peer {
-            manufacturer: service.manufacturer.clone(),
-            trust_domain: service.trust_domain.clone(),
-            bundle: service.bundle.clone(),
-            roles: vec![role],
-        };
-        let expected = ExpectedPeer { manufacturer: service.manufacturer.clone(), role };
-        let (limits, network): (_, Arc<dyn Network>) = (Limits::default(), Arc::new(TcpNetwork));
         // Reloading credentials is a task of the runtime.
         let _inside = runtime.enter();
-        let credentials =
-            Credentials::load(&profile.content.identity, &[peer], &profile.directory, Arc::new(SystemClock))
-                .map_err(|e| Failure::by_reason(e.reason(), &e))?;
-        let channel = connect(&network, &service.address, expected, &credentials, &limits)
-            .map_err(|e| Failure::by_reason(e.reason(), &e))?;
+        let channel = Place::of_profile(&profile, service).connect()?;
         let method = given.verb.rpcs.iter().find(|rpc| served_by(rpc).contains(&role)).copied().unwrap_or_default();
         Ok(Self { open: Some(Open { profile, role, channel, method }), runtime })
     }
@@ -186,34 +166,12 @@ impl Session {
     }
 }
 
-/// Why a call failed, with the refusal of the peer's certificate if that is why.
-pub(super) fn failure(status: &Status) -> Failure {
-    if let Some(refusal) = status.source().and_then(PeerRefusal::find) {
-        return Failure::by_reason(refusal.reason(), refusal);
-    }
-    let refusal = Refusal::from_status(status);
-    if status.source().is_some() {
-        let mut words = refusal.message().to_owned();
-        let mut cause = status.source();
-        while let Some(error) = cause {
-            let error_words = error.to_string();
-            // Each layer repeats what the one below said.
-            if !words.contains(&error_words) {
-                words = format!("{words}: {error_words}");
-            }
-            cause = error.source();
-        }
-        return Failure::unavailable(refusal.reason(), words);
-    }
-    Failure::refused(&refusal)
-}
-
 /// Whose services serve an RPC.
 pub(super) fn served_by(rpc: &str) -> &'static [Role] {
     let package = rpc.split('.').nth(1).unwrap_or_default();
     match package {
         "program" | "manufacturer" | "order" => &[Role::RootCa],
-        "handoff" | "manifest" => &[Role::RootCa, Role::IntermediateCa],
+        "handoff" | "manifest" | "possession" => &[Role::RootCa, Role::IntermediateCa],
         "lot" | "issuance" => &[Role::IntermediateCa],
         "provisioning" => &[Role::Provisioner],
         "hub" => &[Role::Hub],

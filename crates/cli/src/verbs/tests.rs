@@ -14,7 +14,7 @@ use super::{
 
 /// RPCs of these packages are for people and their tools.
 const PACKAGES: &[&str] =
-    &["program", "manufacturer", "order", "handoff", "manifest", "lot", "issuance", "provisioning"];
+    &["program", "manufacturer", "order", "handoff", "manifest", "lot", "issuance", "provisioning", "possession"];
 
 /// RPCs that nobody calls from a command line.
 const BETWEEN_SERVICES: &[&str] = &[

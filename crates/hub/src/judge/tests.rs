@@ -7,7 +7,7 @@ use api::hub::v1::Thumbprints;
 use bytes::Bytes;
 use mfg::{Accepted, Quantity};
 use pki::{Certificate, Sha256, UnixTime, path::SignatureChecks};
-use rcgen::{BasicConstraints, IsCa};
+use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose};
 
 use super::{chain::judge_within, memory::Known, *};
 use crate::forge::{Forge, NOW, handoff_ca, key, uri};
@@ -101,6 +101,22 @@ fn the_common_name_is_the_device_id() {
         assert_eq!(refused(&forge.presented(), other, &view), "DEVICE_ID_MISMATCH", "{other:?}");
     }
     assert_eq!(judged(&forge.presented(), "SN0000001", &view).unwrap().device_id, "sn0000001");
+}
+
+#[test]
+fn a_cas_proof_of_possession_is_no_device_under_either_rules() {
+    // As root-ca and intermediate-ca sign it: the code alone, for document signing.
+    let code = "3f0c".repeat(12);
+    for (whose, mut forge) in [(Whose::Countersign, Forge::new()), (Whose::Plain, Forge::plain("device-1"))] {
+        forge.leaf.common_names = vec![code.clone()];
+        forge.leaf.names.clear();
+        forge.leaf.extensions.clear();
+        forge.leaf.is_ca = IsCa::ExplicitNoCa;
+        forge.leaf.usages = vec![KeyUsagePurpose::ContentCommitment];
+        forge.leaf.purposes = vec![ExtendedKeyUsagePurpose::Other(vec![1, 3, 6, 1, 5, 5, 7, 3, 36])];
+        let view = view_of(vec![ca("root", forge.root(), whose)]);
+        assert_eq!(refused(&forge.presented(), &code, &view), "PURPOSE_NOT_ALLOWED", "{whose:?}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod answers;
 mod closing;
 mod offers;
+mod possession;
 mod sender;
 mod steps;
 

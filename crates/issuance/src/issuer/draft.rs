@@ -81,8 +81,8 @@ impl<R: Receipt> Issuer<R> {
             handoff: request.handoff.to_der(),
         };
         let key = request.key.public_key();
-        let params = profile.params(fields, key, &self.signatory);
-        Ok(self.signatory.draft(params, key, request.serial, profile.hash(), Kind::Ca)?)
+        let params = profile.params(fields, key, &self.ca.signatory);
+        Ok(self.ca.signatory.draft(params, key, request.serial, profile.hash(), Kind::Ca)?)
     }
 
     /// Whether every handoff of an order fits below this CA: for the brand, before anybody approves the order.
@@ -110,14 +110,14 @@ impl<R: Receipt> Issuer<R> {
         check_order(order, own)?;
         order.terms().check_device(&own.consignment.to, request.device)?;
         let profile = order.device();
-        if !self.standing.validity.encloses(&profile.document().validity) {
+        if !self.ca.validity.encloses(&profile.document().validity) {
             return Err(IssueRefusal::ValidityNotNested);
         }
         let subtree = self.standing.subtree.as_ref().ok_or(IssueRefusal::NoDevicesHere)?;
         let dns_name = mfg::subtree::device_name(request.device, subtree)?;
         let key = request.key.public_key();
-        let params = profile.params(request.device, &dns_name, request.generation, key, &self.signatory)?;
-        Ok(self.signatory.draft(params, key, request.serial, profile.hash(), Kind::EndEntity)?)
+        let params = profile.params(request.device, &dns_name, request.generation, key, &self.ca.signatory)?;
+        Ok(self.ca.signatory.draft(params, key, request.serial, profile.hash(), Kind::EndEntity)?)
     }
 
     /// Drafts an order CA. Only an anchor may.
@@ -136,8 +136,8 @@ impl<R: Receipt> Issuer<R> {
         self.check_nesting(&document.validity, &document.signing_window)?;
         self.check_within(profile.base_name())?;
         let key = request.key.public_key();
-        let params = profile.params(key, &self.signatory);
-        Ok(self.signatory.draft(params, key, request.serial, profile.hash(), Kind::Ca)?)
+        let params = profile.params(key, &self.ca.signatory);
+        Ok(self.ca.signatory.draft(params, key, request.serial, profile.hash(), Kind::Ca)?)
     }
 
     /// Program, order, terms, sender, hop and quantity follow from the issuer's own handoff.
@@ -183,10 +183,10 @@ impl<R: Receipt> Issuer<R> {
     }
 
     fn check_nesting(&self, validity: &Period, window: &Period) -> Result<(), IssueRefusal> {
-        if !self.standing.validity.encloses(validity) {
+        if !self.ca.validity.encloses(validity) {
             return Err(IssueRefusal::ValidityNotNested);
         }
-        let outer = self.standing.window.as_ref().unwrap_or(&self.standing.validity);
+        let outer = self.ca.window.as_ref().unwrap_or(&self.ca.validity);
         if outer.encloses(window) { Ok(()) } else { Err(IssueRefusal::WindowNotNested) }
     }
 

@@ -8,7 +8,8 @@ use mfg::{Handoff, OidArc, OrderCa};
 use pki::path::{PathOptions, Purpose, verify_path};
 use pki::{Certificate, DnsName, Subtree, UnixTime};
 
-use super::{LoadRefusal, Standing};
+use super::{CaKey, LoadRefusal, Standing};
+use crate::cycle::Receipt;
 use crate::key::SigningKey;
 use crate::profile::{Period, Stage};
 use crate::signatory::Signatory;
@@ -24,40 +25,44 @@ pub struct LoadOptions {
     pub now: UnixTime,
 }
 
-pub(super) fn load(
+pub(super) fn load<R: Receipt>(
     chain: Vec<Certificate>,
     key: Arc<dyn SigningKey>,
     options: &LoadOptions,
-) -> Result<(Signatory, Standing), LoadRefusal> {
+) -> Result<(CaKey<R>, Standing), LoadRefusal> {
+    let (ca, subtree) = ca_key(&chain, key, options.stage, options.now)?;
+    options.stage.check_arc(&options.oid_arc).map_err(|_| LoadRefusal::DocumentationArc)?;
+    let handoff = own_handoff(ca.certificate(), options)?;
+    if let (Some(handoff), Some(subtree)) = (&handoff, &subtree) {
+        check_spelling(handoff, subtree)?;
+    }
+    let path_length_left = path_length_left(&chain);
+    Ok((ca, Standing { chain, path_length_left, subtree, handoff }))
+}
+
+/// The key, and the innermost permitted subtree of its chain.
+pub(super) fn ca_key<R: Receipt>(
+    chain: &[Certificate],
+    key: Arc<dyn SigningKey>,
+    stage: Stage,
+    now: UnixTime,
+) -> Result<(CaKey<R>, Option<DnsName>), LoadRefusal> {
     let (Some(own), Some(anchor)) = (chain.first(), chain.last()) else {
         return Err(LoadRefusal::ChainEmpty);
     };
     if key.public_key() != own.public_key() {
         return Err(LoadRefusal::KeyMismatch);
     }
-    check_stage(anchor, options)?;
+    if stage == Stage::Production && anchor.extension(&DEVELOPMENT_MARKER).is_some() {
+        return Err(LoadRefusal::DevelopmentAnchor);
+    }
     chain.iter().try_for_each(check_ca)?;
-    check_path(&chain, options.now)?;
+    check_path(chain, now)?;
     mfg::depth::check(chain.len().saturating_sub(1), OrderCa::Absent)?;
     let key_id = own.subject_key_id().ok_or(LoadRefusal::WithoutKeyId)?.to_vec();
-    let handoff = own_handoff(own, options)?;
-    let nested = Nested::of(&chain)?;
-    if let (Some(handoff), Some(subtree)) = (&handoff, &nested.subtree) {
-        check_spelling(handoff, subtree)?;
-    }
+    let Nested { validity, window, subtree } = Nested::of(chain)?;
     let signatory = Signatory::new(key, own.subject().der().to_vec(), key_id);
-    let path_length_left = path_length_left(&chain);
-    let Nested { validity, window, subtree } = nested;
-    Ok((signatory, Standing { chain, path_length_left, validity, window, subtree, handoff }))
-}
-
-fn check_stage(anchor: &Certificate, options: &LoadOptions) -> Result<(), LoadRefusal> {
-    match options.stage {
-        Stage::Development => Ok(()),
-        Stage::Production if anchor.extension(&DEVELOPMENT_MARKER).is_some() => Err(LoadRefusal::DevelopmentAnchor),
-        Stage::Production if options.oid_arc.is_documentation() => Err(LoadRefusal::DocumentationArc),
-        Stage::Production => Ok(()),
-    }
+    Ok((CaKey::new(signatory, own.clone(), validity, window), subtree))
 }
 
 /// RFC 5280 sections 4.2.1.9 and 4.2.1.3. The anchor too: a root without them cannot be held to anything.

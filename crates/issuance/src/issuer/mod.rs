@@ -1,15 +1,16 @@
 //! A CA of the device PKI: what it may sign is checked here, before its key is touched.
 
+mod ca_key;
 mod draft;
 mod load;
 mod refusal;
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use mfg::Handoff;
 use pki::{Certificate, DnsName, PublicKey, Sha256, UnixTime};
 
+pub use ca_key::CaKey;
 pub use draft::{DeviceRequest, HandoffRequest, OrderCaRequest};
 pub use load::LoadOptions;
 pub use refusal::{IssueRefusal, LoadRefusal};
@@ -17,16 +18,14 @@ pub use refusal::{IssueRefusal, LoadRefusal};
 use crate::cycle::{CycleRefusal, Draft, Receipt, Recorded, SelfCheck, Signed};
 use crate::key::SigningKey;
 use crate::profile::Period;
-use crate::signatory::Signatory;
 
 /// A CA certificate with its key and everything that the chain above allows it. `R` is the receipt of the one store
 /// that records its intents.
 ///
 /// Cheap to keep, made once per CA certificate: what is constant in all that it issues is computed here.
 pub struct Issuer<R: Receipt> {
-    signatory: Signatory,
+    ca: CaKey<R>,
     standing: Standing,
-    receipt: PhantomData<fn(R)>,
 }
 
 /// What the chain says about its first certificate.
@@ -35,10 +34,6 @@ pub(crate) struct Standing {
     chain: Vec<Certificate>,
     /// CA certificates that fit below on one path; None: no limit.
     path_length_left: Option<u32>,
-    /// Where every certificate of the chain is valid.
-    validity: Period,
-    /// Where every key of the chain may sign; None: no limit.
-    window: Option<Period>,
     /// The innermost permitted subtree; None: an anchor without constraint.
     subtree: Option<DnsName>,
     /// Its own handoff; None for an anchor and an order CA.
@@ -58,25 +53,30 @@ impl<R: Receipt> Issuer<R> {
     /// # Errors
     /// Every [`LoadRefusal`].
     pub fn load(chain: Vec<Certificate>, key: Arc<dyn SigningKey>, options: &LoadOptions) -> Result<Self, LoadRefusal> {
-        let (signatory, standing) = load::load(chain, key, options)?;
-        Ok(Self { signatory, standing, receipt: PhantomData })
+        let (ca, standing) = load::load(chain, key, options)?;
+        Ok(Self { ca, standing })
     }
 
-    /// Makes the draft of a record again, after a crash: same TBS, same digest. `profile` is the recorded hash.
+    /// Its key, which can do more than issue.
+    #[must_use]
+    pub fn ca_key(&self) -> &CaKey<R> {
+        &self.ca
+    }
+
+    /// [`CaKey::resume`].
     ///
     /// # Errors
-    /// `ISSUER_MISMATCH` when the TBS is not strict DER, or names another issuer.
+    /// As there.
     pub fn resume(&self, tbs: Vec<u8>, profile: Sha256) -> Result<Draft, IssueRefusal> {
-        self.signatory.resume(tbs, profile).ok_or(IssueRefusal::IssuerMismatch)
+        self.ca.resume(tbs, profile)
     }
 
-    /// Signs what is recorded. CA certificates are always verified afterwards, device certificates when asked to.
+    /// [`CaKey::sign`].
     ///
     /// # Errors
-    /// `ISSUER_KEY_MISMATCH`, `SIGNATURE_INVALID`, and the key's own. The record then decides: the intent is resumed
-    /// or voided.
+    /// As there.
     pub fn sign(&self, recorded: Recorded<R>, check: SelfCheck) -> Result<Signed, CycleRefusal> {
-        self.signatory.sign(recorded, check)
+        self.ca.sign(recorded, check)
     }
 
     /// Its own certificate.
@@ -100,7 +100,7 @@ impl<R: Receipt> Issuer<R> {
     /// The key that it signs with.
     #[must_use]
     pub fn public_key(&self) -> &PublicKey {
-        self.signatory.public_key()
+        self.ca.public_key()
     }
 
     /// The handoff that made it a CA; none for an anchor or an order CA.
@@ -124,21 +124,15 @@ impl<R: Receipt> Issuer<R> {
     /// The time in which every key of its chain may sign; none: only validity limits it.
     #[must_use]
     pub fn signing_window(&self) -> Option<Period> {
-        self.standing.window
+        self.ca.window
     }
 
-    /// Whether it may sign at this moment.
+    /// [`CaKey::check_window`].
     ///
     /// # Errors
-    /// `SIGNING_WINDOW_CLOSED` or `ISSUER_EXPIRED`.
+    /// As there.
     pub fn check_window(&self, now: UnixTime) -> Result<(), IssueRefusal> {
-        if !self.standing.validity.contains(now) {
-            return Err(IssueRefusal::IssuerExpired(now));
-        }
-        match self.standing.window {
-            Some(window) if !window.contains(now) => Err(IssueRefusal::WindowClosed(now)),
-            Some(_) | None => Ok(()),
-        }
+        self.ca.check_window(now)
     }
 }
 

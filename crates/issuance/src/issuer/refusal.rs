@@ -7,6 +7,7 @@ use pki::path::PathRefusal;
 
 use crate::csr::CsrRefusal;
 use crate::encode::EncodeRefusal;
+use crate::key::KeyError;
 use crate::profile::ProfileRefusal;
 
 /// Why a CA was not taken into service.
@@ -156,6 +157,12 @@ pub enum IssueRefusal {
     /// The recorded TBS is not of this issuer.
     #[error("the recorded certificate does not name this issuer")]
     IssuerMismatch,
+    /// The profile of verification certificates makes something else.
+    #[error("the profile of verification certificates is wrong")]
+    Profile(#[from] ProfileRefusal),
+    /// The key that is certified and thrown away could not be made.
+    #[error("making a key for a verification certificate failed")]
+    NobodysKey(#[from] KeyError),
     /// The encoder failed.
     #[error("the certificate could not be encoded")]
     Encode(#[from] EncodeRefusal),
@@ -187,6 +194,8 @@ impl IssueRefusal {
             Self::NoDevicesHere => "NO_DEVICES_HERE",
             Self::NoOrderCaHere => "NO_ORDER_CA_HERE",
             Self::IssuerMismatch => "ISSUER_MISMATCH",
+            Self::Profile(cause) => cause.reason(),
+            Self::NobodysKey(cause) => cause.reason(),
             Self::Encode(cause) => cause.reason(),
         }
     }

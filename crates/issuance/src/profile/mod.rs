@@ -8,6 +8,7 @@ mod device;
 mod handoff;
 mod order;
 mod order_ca;
+mod possession;
 mod refusal;
 mod root;
 mod sample;
@@ -24,6 +25,7 @@ pub use handoff::{HandoffProfile, HandoffProfileDocument};
 pub use mfg::terms::Period;
 pub use order::OrderProfiles;
 pub use order_ca::{OrderCaProfile, OrderCaProfileDocument};
+pub(crate) use possession::PossessionProfile;
 pub use refusal::ProfileRefusal;
 pub use root::{RootProfile, RootProfileDocument};
 
@@ -40,7 +42,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    fn check_arc(self, arc: &OidArc) -> Result<(), ProfileRefusal> {
+    pub(crate) fn check_arc(self, arc: &OidArc) -> Result<(), ProfileRefusal> {
         match self {
             Self::Production if arc.is_documentation() => Err(ProfileRefusal::DocumentationArc),
             Self::Production | Self::Development => Ok(()),

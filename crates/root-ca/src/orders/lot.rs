@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use api::{Refusal, order::v1::OrderState};
-use authority::{Authority, Lot, LotIssuer};
+use authority::{Authority, Lot, LotIssuer, OwnCa};
 use bytes::Bytes;
-use issuance::{Issuer, LoadOptions, LoadRefusal, OrderProfiles, SigningKey, Stage};
+use issuance::{CaKey, Issuer, LoadOptions, LoadRefusal, OrderProfiles, SigningKey, Stage};
 use mfg::{OrderCa, SignedTerms, Terms};
-use pki::Certificate;
+use pki::{Certificate, UnixTime};
 use records::{keys, named, refuse_store};
 use store::Receipt;
 use tracing::{info, warn};
@@ -26,6 +26,15 @@ pub(crate) struct DeviceRoot {
     pub(crate) order_ca: OrderCa,
     /// The signing key.
     pub(crate) key: Arc<dyn SigningKey>,
+}
+
+impl DeviceRoot {
+    /// The CA that signs here, with its key: it proves to hubs that it is held, also when there is no order yet.
+    pub(crate) fn own_ca(&self, now: UnixTime) -> OwnCa {
+        let chain: Vec<Certificate> = self.chain.iter().chain([&self.anchor]).cloned().collect();
+        let key = CaKey::load(&chain, Arc::clone(&self.key), self.stage, now);
+        OwnCa::new(chain.first().unwrap_or(&self.anchor), key)
+    }
 }
 
 /// Loads every version of every order that was ever approved, at start.

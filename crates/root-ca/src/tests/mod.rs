@@ -8,6 +8,7 @@ mod handoffs;
 mod manufacturers;
 mod order_ca;
 mod orders;
+mod possession;
 mod registry;
 mod start;
 mod states;
@@ -33,7 +34,7 @@ use mfg::{
 };
 use pki::{Certificate, Sha256, UnixTime};
 use records::{Act, Caller, wire};
-use service::{ManualClock, Workers};
+use service::{Clock as _, ManualClock, Workers};
 use store::{FaultPlan, MemoryStore, Store as _, StoreIdentity};
 
 use crate::{
@@ -256,8 +257,9 @@ fn orders_over(store: Arc<dyn store::Store>, clock: &Arc<ManualClock>, root: Dev
         name: (*name).to_owned(),
         public_key: key.public_key().clone(),
     };
+    let own_ca = root.own_ca(clock.now());
     Orders {
-        authority: Arc::new(Authority::new(brand, Arc::new(copy(&KEYS.brand)), seams, serials)),
+        authority: Arc::new(Authority::new(brand, Arc::new(copy(&KEYS.brand)), seams, serials).with_own_ca(own_ca)),
         approvers: OPERATORS.iter().zip(&KEYS.operators).map(approver).collect(),
         approvals_required: REQUIRED,
         profile: TermsProfile {

@@ -19,10 +19,7 @@ use super::{
     batch::{Batch, Item},
     folder::DeviceFolder,
 };
-use crate::{
-    failure::Failure,
-    verbs::session::{self, Session},
-};
+use crate::{failure::Failure, reach, verbs::session::Session};
 
 /// Requests that wait to be sent; the answers that are awaited are bounded by the service.
 const WINDOW: usize = 128;
@@ -84,9 +81,9 @@ impl Line {
             }
         });
         let opened = self.client.clone().provision_stream(ReceiverStream::new(receiver)).await;
-        let mut answers = opened.map_err(|status| session::failure(&status))?.into_inner();
+        let mut answers = opened.map_err(|status| reach::failure(&status))?.into_inner();
         while !waiting.is_empty() {
-            let answer = answers.message().await.map_err(|status| session::failure(&status))?;
+            let answer = answers.message().await.map_err(|status| reach::failure(&status))?;
             let Some(answer) = answer else {
                 return Err(Failure::unavailable(
                     "UPSTREAM_UNREACHABLE",
@@ -150,7 +147,7 @@ impl Line {
 /// One item's refusal goes into its result; that the line cannot be reached ends all.
 fn refused(status: &Status) -> Result<Fate, Failure> {
     if status.code() == Code::Unavailable {
-        return Err(session::failure(status));
+        return Err(reach::failure(status));
     }
     Ok(fate_of(&Refusal::from_status(status)))
 }

@@ -11,50 +11,50 @@ use service::{
 use crate::failure::Failure;
 
 /// The environment's name for the file.
-pub(super) const VARIABLE: &str = "COUNTERSIGN_PROFILE";
+pub(crate) const VARIABLE: &str = "COUNTERSIGN_PROFILE";
 
 /// The file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProfileFile {
     /// Service certificate and key.
-    pub(super) identity: IdentitySection,
+    pub(crate) identity: IdentitySection,
     /// For those who approve orders.
-    pub(super) approval: Option<ApprovalSection>,
+    pub(crate) approval: Option<ApprovalSection>,
     /// The services, in the order of preference.
-    pub(super) services: Vec<ServiceSection>,
+    pub(crate) services: Vec<ServiceSection>,
 }
 
 /// `[approval]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ApprovalSection {
+pub(crate) struct ApprovalSection {
     /// The approval key.
-    pub(super) key: FilePath,
+    pub(crate) key: FilePath,
 }
 
 /// `[[services]]`: one service, and how it proves who it is.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ServiceSection {
+pub(crate) struct ServiceSection {
     /// What it is.
-    pub(super) role: Role,
+    pub(crate) role: Role,
     /// Whose it is.
-    pub(super) manufacturer: Manufacturer,
+    pub(crate) manufacturer: Manufacturer,
     /// `host:port` of its gRPC.
-    pub(super) address: String,
+    pub(crate) address: String,
     /// The trust domain that its id carries.
-    pub(super) trust_domain: TrustDomain,
+    pub(crate) trust_domain: TrustDomain,
     /// PEM: the CA certificates that vouch for that trust domain.
-    pub(super) bundle: FilePath,
+    pub(crate) bundle: FilePath,
 }
 
 /// A profile, and where its paths start.
 #[derive(Debug)]
-pub(super) struct Profile {
-    pub(super) file: PathBuf,
-    pub(super) content: ProfileFile,
-    pub(super) directory: ConfigDirectory,
+pub(crate) struct Profile {
+    pub(crate) file: PathBuf,
+    pub(crate) content: ProfileFile,
+    pub(crate) directory: ConfigDirectory,
 }
 
 impl Profile {
@@ -62,7 +62,7 @@ impl Profile {
     ///
     /// # Errors
     /// `USAGE` when there is none; `FILE_MISSING`, `CONFIG_INVALID`.
-    pub(super) fn open(named: Option<&PathBuf>) -> Result<Self, Failure> {
+    pub(crate) fn open(named: Option<&PathBuf>) -> Result<Self, Failure> {
         let file = match named {
             Some(file) => file.clone(),
             None => std::env::var_os(VARIABLE).map(PathBuf::from).ok_or_else(|| {
@@ -78,7 +78,7 @@ impl Profile {
     }
 
     /// The service of the profile that serves one of these roles; the one at `at`, if that is said.
-    pub(super) fn service(&self, roles: &[Role], at: Option<&str>) -> Result<&ServiceSection, Failure> {
+    pub(crate) fn service(&self, roles: &[Role], at: Option<&str>) -> Result<&ServiceSection, Failure> {
         let at = at
             .map(|text| text.parse::<Role>().map_err(|_| Failure::usage(format!("--at {text}: not a role"))))
             .transpose()?;
