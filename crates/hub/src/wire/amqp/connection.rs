@@ -97,9 +97,12 @@ impl From<LineError> for Over {
 impl Connection {
     /// Runs to the end.
     pub(super) async fn live(mut self) {
+        // A client may go on without waiting for our Open (section 2.4.1): more may have come with its own, and nothing else announces it.
+        let mut so_far = self.hear_all().await;
         let over = loop {
-            if let Err(over) = self.step().await {
-                break over;
+            match so_far {
+                Ok(()) => so_far = self.step().await,
+                Err(over) => break over,
             }
         };
         self.leave(over).await;
@@ -125,6 +128,11 @@ impl Connection {
             () = sleep_until(self.heard + silence), if may_read => return Err(Over::Silent),
             () = self.house.stop.cancelled() => return Err(Over::Stopping),
         }
+        self.hear_all().await
+    }
+
+    /// Everything that has arrived.
+    async fn hear_all(&mut self) -> Result<(), Over> {
         // What is kept at once makes room for frames that have arrived already and that no further read would announce.
         loop {
             self.read_frames().await?;
@@ -161,6 +169,8 @@ impl Connection {
             Performative::Disposition(disposition) => self.disposition(channel, disposition).await,
             Performative::Detach(detach) => self.detach(channel, &detach),
             Performative::End(_) => {
+                // After the answer nothing can be said over this channel.
+                self.keep_the_last().await;
                 self.end_channel(channel).await;
                 self.say(channel, &Performative::End(EndSession { error: None }));
                 Ok(())
@@ -226,7 +236,19 @@ impl Connection {
         frame::encode(channel, performative, b"", &mut self.line.out);
     }
 
+    /// Waits for everything that is being kept, and says what came of it.
+    async fn keep_the_last(&mut self) {
+        while let Some(kept) = self.keeping.next().await {
+            self.kept(kept);
+        }
+    }
+
     async fn leave(mut self, over: Over) {
+        match over {
+            // What a device said before it went is kept, also when it went in the same breath.
+            Over::Said | Over::Line(_) | Over::Silent => self.keep_the_last().await,
+            Over::Ended(_) | Over::Stopping | Over::Refused(_) | Over::Unauthorized(_) => {}
+        }
         let (why, error) = self.last_words(over).await;
         for number in 0..=CHANNEL_MAX {
             self.end_channel(number).await;

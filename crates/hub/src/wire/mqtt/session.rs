@@ -92,6 +92,10 @@ impl Session {
     pub(super) async fn live(mut self) {
         // What it subscribed to in its last session may have something for it already.
         let mut so_far = self.push().await;
+        if so_far.is_ok() {
+            // A client need not wait for CONNACK (section 3.1.4): more may have come with its CONNECT, and nothing else announces it.
+            so_far = self.hear_all().await;
+        }
         let over = loop {
             match so_far {
                 Ok(()) => so_far = self.step().await,
@@ -116,6 +120,11 @@ impl Session {
             () = sleep_until(self.heard + self.silence), if may_read => return Err(Over::Silent),
             () = self.house.stop.cancelled() => return Err(Over::Stopping),
         }
+        self.hear_all().await
+    }
+
+    /// Everything that has arrived.
+    async fn hear_all(&mut self) -> Result<(), Over> {
         // What is kept at once makes room for packets that have arrived already and that no further read would announce.
         loop {
             self.read_packets().await?;
@@ -149,6 +158,7 @@ impl Session {
     }
 
     async fn leave(mut self, over: Over) {
+        let over = self.keep_the_last(over).await;
         let why = self.last_words(over).await;
         for held in &self.held {
             // It may be gone by now; then nobody needs it back.
@@ -158,6 +168,22 @@ impl Session {
         self.house.admission.disconnected(&self.admitted, why).await;
         drop(self.seat);
         self.line.close().await;
+    }
+
+    /// What a device said before it went is kept, also when it went in the same breath. A message that cannot be kept is why the session
+    /// ended, then.
+    async fn keep_the_last(&mut self, over: Over) -> Over {
+        match over {
+            Over::Said | Over::Line(_) | Over::Silent => {
+                while let Some((id, kept)) = self.keeping.next().await {
+                    if let Err(refused) = self.kept(id, kept) {
+                        return refused;
+                    }
+                }
+                over
+            }
+            Over::Ended(_) | Over::Stopping | Over::Refused(_) => over,
+        }
     }
 
     /// What remains to be done for this end, and its name.

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use device_wire::amqp::{
-    self, DeliveryState, Disposition, Performative, Role, Value,
+    self, Begin, DeliveryState, Disposition, Performative, Role, Transfer, Value,
     message::{Message, Properties},
 };
 use serde_json::json;
 
 use super::{
-    client::{Amqp, Client},
+    client::{Amqp, Client, open},
     porter::Event,
     world::World,
 };
@@ -60,6 +60,43 @@ async fn telemetry_in_pieces_is_kept_and_accepted() {
     let accepted =
         Disposition { role: Role::Receiver, first: 0, last: None, settled: true, state: Some(DeliveryState::Accepted) };
     assert_eq!(device.next().await, Performative::Disposition(accepted));
+}
+
+#[tokio::test]
+async fn what_comes_with_open_is_heard_and_what_is_said_with_close_is_kept() {
+    let world = World::new().await;
+    let identity = world.device("d1");
+    let mut device = Amqp(Client::connect(&world, world.bound.amqp.as_ref().unwrap(), Some(&identity)).await);
+    let begin = Performative::Begin(Begin {
+        remote_channel: None,
+        next_outgoing_id: 0,
+        incoming_window: 100,
+        outgoing_window: 100,
+        handle_max: None,
+    });
+    let mut out = BytesMut::from(&amqp::PROTOCOL_HEADER[..]);
+    for performative in [open(65_536), begin] {
+        amqp::frame::encode(0, &performative, b"", &mut out);
+    }
+    device.0.write(&out).await;
+    device.header().await;
+    assert!(matches!(device.next().await, Performative::Open(_)));
+    assert!(matches!(device.next().await, Performative::Begin(_)), "before anything more is said");
+    device.attach(0, Role::Sender, "/devices/d1/messages/events").await;
+    device.next().await;
+
+    let message = Message { body: Bytes::from_static(b"last"), ..Message::default() };
+    let mut out = BytesMut::new();
+    let transfer = Transfer { handle: 0, delivery_id: Some(0), message_format: Some(0), ..Transfer::default() };
+    amqp::frame::encode(0, &Performative::Transfer(transfer), &message.encode(), &mut out);
+    amqp::frame::encode(0, &Performative::Close(amqp::Close { error: None }), b"", &mut out);
+    device.0.write(&out).await;
+    let accepted = device.next().await;
+    assert!(matches!(accepted, Performative::Disposition(d) if d.state == Some(DeliveryState::Accepted)));
+    assert_eq!(device.next().await, Performative::Close(amqp::Close { error: None }));
+    assert_eq!(world.porter.next().await, Event::Connected("d1".to_owned()));
+    let Event::Telemetry(_, kept) = world.porter.next().await else { panic!() };
+    assert_eq!(kept.body, "last");
 }
 
 #[tokio::test]

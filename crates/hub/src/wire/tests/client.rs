@@ -193,13 +193,15 @@ impl Amqp {
         let mut client = Self(client);
         client.0.write(&amqp::PROTOCOL_HEADER).await;
         client.send(&open(512 * 128)).await;
-        loop {
-            if frame::decode_header(&mut client.0.arrived).unwrap().is_some() {
-                break;
-            }
-            assert!(client.0.fill().await);
-        }
+        client.header().await;
         client
+    }
+
+    /// Reads the hub's protocol header.
+    pub(crate) async fn header(&mut self) {
+        while frame::decode_header(&mut self.0.arrived).unwrap().is_none() {
+            assert!(self.0.fill().await);
+        }
     }
 
     /// Connects as the device, is let in, and begins a session.

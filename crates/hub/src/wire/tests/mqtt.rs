@@ -59,6 +59,47 @@ async fn telemetry_is_acknowledged_in_order_when_it_is_kept() {
 }
 
 #[tokio::test]
+async fn what_comes_with_connect_is_heard_without_more() {
+    let world = World::new().await;
+    world.porter.send("d1", 1, &[], "hello");
+    let identity = world.device("d1");
+    let mut device = Mqtt(Client::connect(&world, world.bound.mqtt.as_ref().unwrap(), Some(&identity)).await);
+    let filters = vec![("devices/d1/messages/devicebound/#".to_owned(), QoS::AtLeastOnce)];
+    let mut out = bytes::BytesMut::new();
+    for packet in [Packet::Connect(connect("d1", Clean::Start)), Packet::Subscribe(id(1), filters), Packet::PingReq] {
+        device_wire::mqtt::encode(&packet, &mut out);
+    }
+    device.0.write(&out).await;
+    assert!(matches!(device.next().await, Some(Packet::ConnAck(_))));
+    assert!(matches!(device.next().await, Some(Packet::SubAck(..))));
+    assert_eq!(device.next_publish().await.payload, "hello");
+    assert_eq!(device.next().await, Some(Packet::PingResp));
+}
+
+#[tokio::test]
+async fn what_is_said_in_the_same_breath_as_goodbye_is_kept() {
+    let world = World::new().await;
+    for last in [Some(Packet::Disconnect), None] {
+        let mut device = opened(&world, "d1").await;
+        let mut out = bytes::BytesMut::new();
+        for (delivery, payload) in [(Delivery::AtMostOnce, "0"), (Delivery::First(id(1)), "1")] {
+            let (topic, payload) = ("devices/d1/messages/events/".to_owned(), payload.into());
+            let publish = device_wire::mqtt::Publish { topic, delivery, retain: Retain::No, payload };
+            device_wire::mqtt::encode(&Packet::Publish(publish), &mut out);
+        }
+        let why = if last.is_some() { "DISCONNECTED_BY_DEVICE" } else { "CONNECTION_LOST" };
+        last.iter().for_each(|packet| device_wire::mqtt::encode(packet, &mut out));
+        device.0.write_and_close(&out).await;
+        for body in ["0", "1"] {
+            let Event::Telemetry(_, message) = world.porter.next().await else { panic!("{body} is lost") };
+            assert_eq!(message.body, body);
+        }
+        assert_eq!(world.porter.next().await, gone("d1", why));
+        assert_eq!(device.next().await, Some(Packet::PubAck(id(1))));
+    }
+}
+
+#[tokio::test]
 async fn a_refused_device_gets_code_5_and_its_chain_is_on_record() {
     let world = World::new().await;
     world.porter.refuse("d1", "DEVICE_DISABLED");
