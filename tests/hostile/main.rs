@@ -1,12 +1,14 @@
 //! Hostile octets: every reader of strangers' octets against what readers accept, mutated. `fuzz/` goes on from here with coverage.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod devices;
 mod seeds;
 #[allow(unreachable_pub, reason = "the fuzzing package reads the same file")]
 mod targets;
 
 use std::path::{Path, PathBuf};
 
+use bytes::BytesMut;
 use proptest::{
     prelude::Rng as _,
     test_runner::{RngAlgorithm, TestRng},
@@ -74,6 +76,46 @@ fn the_seeds_are_what_the_readers_accept() {
     assert!(pki::RevocationList::parse(&seeds::of("revocation_list")[0]).is_ok());
     let token = String::from_utf8(seeds::of("page_token").remove(0)).unwrap();
     assert!(records::page::Page::read("lots", 10, &token).is_ok());
+    for bag in &seeds::of("property_bag")[..2] {
+        assert!(!device_wire::bag::decode(std::str::from_utf8(bag).unwrap()).unwrap().is_empty());
+    }
+}
+
+/// What is driven is a session: it does what it is asked, and answers.
+#[test]
+fn a_device_that_behaves_is_answered_by_the_sessions_that_are_driven() {
+    use device_wire::{
+        amqp::{DeliveryState, Performative, frame},
+        mqtt::{self, Packet},
+    };
+    let mut answers = BytesMut::from(&hub::hostile::mqtt_session(&seeds::of("mqtt_session")[0]).unwrap().answers[..]);
+    let mut packets = Vec::new();
+    while let Some(packet) = mqtt::decode(&mut answers, 65_536).unwrap() {
+        packets.push(packet);
+    }
+    let published =
+        |part: &str| packets.iter().any(|p| matches!(p, Packet::Publish(sent) if sent.topic.contains(part)));
+    assert!(matches!(packets[0], Packet::ConnAck(_)) && packets.contains(&Packet::PingResp), "{packets:?}");
+    assert_eq!(packets.iter().filter(|packet| matches!(packet, Packet::PubAck(_))).count(), 3, "{packets:?}");
+    for part in ["messages/devicebound/", "$iothub/twin/res/200/", "$iothub/twin/res/204/"] {
+        assert!(published(part), "{part} is missing from {packets:?}");
+    }
+
+    let seed = &seeds::of("amqp_connection")[0];
+    let mut answers = BytesMut::from(&hub::hostile::amqp_connection(seed).unwrap().answers[..]);
+    frame::decode_header(&mut answers).unwrap();
+    let mut performatives = Vec::new();
+    while let Some(frame) = frame::decode(&mut answers, 65_536).unwrap() {
+        performatives.extend(frame.performative);
+    }
+    let accepted =
+        |p: &&Performative| matches!(p, Performative::Disposition(d) if d.state == Some(DeliveryState::Accepted));
+    assert_eq!(performatives.iter().filter(accepted).count(), 2, "{performatives:?}");
+    assert!(performatives.iter().any(|p| matches!(p, Performative::Transfer(_))), "{performatives:?}");
+    assert!(
+        matches!(performatives.last(), Some(Performative::Close(close)) if close.error.is_none()),
+        "{performatives:?}"
+    );
 }
 
 /// Every target is one that coverage can drive too.

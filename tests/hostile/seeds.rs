@@ -19,7 +19,17 @@ use records::{Act, Caller, keys, wire};
 use serde_json::Value;
 use store::{EmbeddedStore, Options, Store as _, TallyMove, Unit};
 
-use crate::targets;
+use crate::{devices, targets};
+
+/// As the device SDKs write them, and at the edges.
+const PROPERTY_BAGS: &[&str] = &[
+    "%24.mid=id-0&%24.ct=application%2Fjson&%24.ce=utf-8&temperatureAlert=true",
+    "devices/d1/messages/events/%24.ct=application%2Fjson&a=%C3%A4%20b&empty=&alone",
+    "devices/d1/messages/devicebound/#",
+    "$iothub/methods/res/200/?$rid=1",
+    "$iothub/twin/PATCH/properties/reported/?$rid=7",
+    "",
+];
 
 /// The seeds of a target.
 pub(crate) fn of(target: &str) -> Vec<Vec<u8>> {
@@ -41,6 +51,13 @@ pub(crate) fn of(target: &str) -> Vec<Vec<u8>> {
             let pkcs8 = key().to_pkcs8().unwrap();
             vec![pkcs8.to_vec(), pem::encode("PRIVATE KEY", &pkcs8).into_bytes()]
         }
+        "property_bag" => PROPERTY_BAGS.iter().map(|text| text.as_bytes().to_vec()).collect(),
+        "mqtt_packets" => {
+            devices::mqtt_packets().into_iter().map(|packet| [&[3], packet.as_slice()].concat()).collect()
+        }
+        "mqtt_session" => vec![devices::mqtt_packets().concat()],
+        "amqp_frames" => vec![devices::amqp_connection()],
+        "amqp_connection" => vec![devices::amqp_connection()],
         other => panic!("no seeds for {other}"),
     }
 }

@@ -9,6 +9,8 @@ use std::{
 };
 
 use api::{custody, handoff, issuance as issuing, journal, lot, manufacturer, order, program, provisioning};
+use bytes::{Bytes, BytesMut};
+use device_wire::{amqp, bag, mqtt, topic};
 use issuance::{AskedFor, KeyPolicy, Passphrase, SoftwareKey, gate};
 use mfg::{
     Bundle, DeviceId, Handoff, LotId, Manifest, Terms,
@@ -38,6 +40,11 @@ pub const TARGETS: &[Target] = &[
     ("page_token", page_token),
     ("grpc_bodies", grpc_bodies),
     ("private_key", private_key),
+    ("property_bag", property_bag),
+    ("mqtt_packets", mqtt_packets),
+    ("amqp_frames", amqp_frames),
+    ("mqtt_session", mqtt_session),
+    ("amqp_connection", amqp_connection),
 ];
 
 /// A request for a device and for a lot. What passes has proved possession of a key that the policy allows.
@@ -182,4 +189,69 @@ pub fn private_key(octets: &[u8]) {
         assert!(key.to_pkcs8().is_ok());
     }
     let _ = SoftwareKey::from_encrypted_pkcs8(octets, &Passphrase::new("1234"));
+}
+
+/// A topic with its property bag. What is read can be written and is then the same.
+pub fn property_bag(octets: &[u8]) {
+    let text = String::from_utf8_lossy(octets);
+    let _ = topic::Up::parse(&text, "d1");
+    let _ = topic::Subscription::parse(&text, "d1");
+    if let Ok(properties) = bag::decode(&text) {
+        let written = bag::encode(properties.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        // Encoding can only grow a bag, so the bound is the one thing that may refuse it.
+        assert!(written.len() > bag::MAX_OCTETS || bag::decode(&written) == Ok(properties), "a bag reads differently");
+    }
+}
+
+/// Most octets of a packet or frame.
+const LIMIT: usize = 64 * 1024;
+
+/// MQTT packets as a connection brings them: in pieces whose size the first octet says.
+pub fn mqtt_packets(octets: &[u8]) {
+    let Some((size, octets)) = octets.split_first() else { return };
+    let mut arrived = BytesMut::new();
+    for piece in octets.chunks(usize::from(*size).max(1)) {
+        arrived.extend_from_slice(piece);
+        loop {
+            match mqtt::decode(&mut arrived, LIMIT) {
+                Ok(Some(packet)) => {
+                    let mut written = BytesMut::new();
+                    mqtt::encode(&packet, &mut written);
+                    assert_eq!(mqtt::decode(&mut written, LIMIT), Ok(Some(packet)), "a packet reads differently");
+                }
+                Ok(None) => break,
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// AMQP frames and messages.
+pub fn amqp_frames(octets: &[u8]) {
+    let _ = amqp::message::Message::decode(Bytes::copy_from_slice(octets));
+    let mut arrived = BytesMut::from(octets);
+    while let Ok(Some(read)) = amqp::frame::decode(&mut arrived, LIMIT) {
+        let Some(performative) = &read.performative else { continue };
+        let mut written = BytesMut::new();
+        amqp::frame::encode(read.channel, performative, &read.payload, &mut written);
+        // What a compact encoding said may need more room in ours.
+        if written.len() <= LIMIT {
+            let again = amqp::frame::decode(&mut written, LIMIT);
+            let same =
+                matches!(again, Ok(Some(again)) if again.channel == read.channel && again.payload == read.payload);
+            assert!(same, "a frame reads differently");
+        }
+    }
+}
+
+/// A hub's MQTT session of a device that was let in, and what it says from its CONNECT on.
+pub fn mqtt_session(octets: &[u8]) {
+    let ended = hub::hostile::mqtt_session(octets).expect("a session can be driven");
+    assert_eq!(ended.sessions, 0, "a session outlived its connection");
+}
+
+/// The same over AMQP.
+pub fn amqp_connection(octets: &[u8]) {
+    let ended = hub::hostile::amqp_connection(octets).expect("a connection can be driven");
+    assert_eq!(ended.sessions, 0, "a session outlived its connection");
 }

@@ -28,3 +28,5 @@ pub mod wire;
 
 pub use config::Config;
 pub use service::Hub;
+#[cfg(feature = "hostile")]
+pub use wire::hostile;

@@ -9,6 +9,8 @@
 mod amqp;
 mod door;
 mod guest;
+#[cfg(feature = "hostile")]
+pub mod hostile;
 mod https;
 mod limits;
 mod line;
