@@ -2,6 +2,9 @@
 
 mod csr;
 pub(crate) mod forged;
+#[path = "../hostile/mutate.rs"]
+mod mutate;
+mod mutated;
 
 use api::{
     issuance::v1::{

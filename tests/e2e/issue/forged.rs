@@ -151,3 +151,20 @@ pub(crate) fn modest(id: &str) -> Vec<Bytes> {
         extended(id, BASIC_CONSTRAINTS, b"\x30\x00"),
     ]
 }
+
+/// Signed by its key after a change to what is signed: possession is proved of whatever it says now.
+pub(crate) fn changed_before_signing(id: &str, change: impl FnOnce(&[u8]) -> Vec<u8>) -> Bytes {
+    let key = p256();
+    let honest = tlv(0x30, &[b"\x02\x01\x00", &name(&[(COMMON_NAME, id)]), key.public_key().spki(), NO_ATTRIBUTES]);
+    let info = change(&honest);
+    let signature = key.sign(&info).unwrap();
+    Bytes::from(tlv(0x30, &[&info, ECDSA_SHA256, &tlv(3, &[&[0], &signature])]))
+}
+
+/// One of every kind above.
+pub(crate) fn every_kind(id: &str) -> Vec<Bytes> {
+    let mut all = [malformed(id), without_possession(), unfit_algorithm(), weak(), on_another_curve()].concat();
+    all.extend([wants_to_be_ca(id), wants_names(id), wants_usages(id), modest(id)].concat());
+    all.retain(|csr| csr.len() <= issuance::csr::MAX_OCTETS);
+    all
+}
