@@ -49,3 +49,40 @@ fn a_demo_whose_folder_cannot_be_made_ends_with_three() {
     assert_eq!((ended.status.code(), text(&ended.stdout).as_str()), (Some(3), ""), "{}", text(&ended.stderr));
     assert!(text(&ended.stderr).starts_with("error["), "{}", text(&ended.stderr));
 }
+
+#[test]
+fn a_demo_ends_with_devices_at_the_hub_one_cut_off_and_why_and_so_does_its_repetition() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("demo");
+    let arguments = ["demo", "--out", out.to_str().unwrap(), "--devices", "3", "--hops", "2"];
+    let known = api::reason_table::explain("CA_DISABLED").unwrap();
+    let mut manifests = Vec::new();
+    for repeated in [false, true] {
+        let ended = countersign(&arguments);
+        let told = text(&ended.stdout);
+        assert_eq!(ended.status.code(), Some(0), "{told}\n{}", text(&ended.stderr));
+        let proven = if repeated { "root is verified already" } else { "signed the code " };
+        let (meaning, remedy) = (format!("meaning: {}", known.meaning), format!("what to do: {}", known.remedy));
+        let in_order = [
+            proven,
+            "sn0000001 by MQTT: accepted, sent 5 messages",
+            "sn0000002 by AMQP: accepted, sent 5 messages",
+            "sn0000003 by HTTPS: accepted, sent 5 messages",
+            "with temperatureAlert=true:\n  {\"deviceId\":\"sn0000001\"",
+            "Lot t7 is reported stolen",
+            "sn0000001 by MQTT: the hub refused the device: ",
+            ": CA_DISABLED\n",
+            &meaning,
+            &remedy,
+            "the key is enabled",
+            "sn0000001 by MQTT: accepted, sent 5 messages",
+        ];
+        let mut rest = told.as_str();
+        for words in in_order {
+            let (_, after) = rest.split_once(words).unwrap_or_else(|| panic!("{words:?} is missing in:\n{told}"));
+            rest = after;
+        }
+        manifests.push(std::fs::read(out.join("manifest.json")).unwrap());
+    }
+    assert_eq!(manifests[0], manifests[1]);
+}

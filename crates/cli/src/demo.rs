@@ -1,5 +1,6 @@
 //! `countersign demo`: a whole supply chain on this machine, told so that a person understands what just happened.
 
+mod connections;
 mod narration;
 mod stay;
 mod verification;
@@ -17,6 +18,7 @@ use crate::{
     stdout::say,
 };
 
+use connections::Connections;
 use narration::Narration;
 
 /// Remembers what a folder was made with: a repetition goes on, another demo is refused.
@@ -89,15 +91,23 @@ async fn travel(args: &DemoArgs, plan: &Plan, folder: Folder) -> Result<ExitCode
     let mut world = World::open(folder, plan, program).map_err(|e| failure(&e))?.with_device_ports(ports);
     let mut narration = Narration::new(args.output, &out);
     narration.begin(plan);
-    let travelled = Journey::new(plan, &mut world).run(&mut narration).await;
-    let outcome = match travelled {
+    let outcome = match journey(plan, &mut world, &out, &mut narration).await {
         Ok(manifest) => finish(args, &out, &mut world, &narration, &manifest).await,
-        Err(error) => Err(failure(&error)),
+        Err(failure) => Err(failure),
     };
     let stopped = world.stop().await;
     outcome?;
     stopped.map_err(|e| failure(&e))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// From the empty brand to the last device; the hub learns whom to believe before the line has anything to register there.
+async fn journey(plan: &Plan, world: &mut World, out: &Path, narration: &mut Narration) -> Result<Manifest, Failure> {
+    let mut journey = Journey::new(plan, world);
+    let hops = journey.hand_down(narration).await.map_err(|e| failure(&e))?;
+    journey.open_hub(narration).await.map_err(|e| failure(&e))?;
+    Connections::open(journey.world(), out, narration)?.prove_root().await?;
+    journey.build(&hops, narration).await.map_err(|e| failure(&e))
 }
 
 async fn finish(
@@ -109,6 +119,8 @@ async fn finish(
 ) -> Result<(), Failure> {
     let verified = verification::verify_all(out, manifest)?;
     narration.verified(&verified);
+    Connections::open(world, out, narration)?.run(manifest).await?;
+    narration.look_closer(&verified);
     if args.output == Output::Json {
         let json = serde_json::to_string(manifest).map_err(|e| Failure::unavailable("INTERNAL", e.to_string()))?;
         say!("{json}");

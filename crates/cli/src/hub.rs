@@ -7,7 +7,7 @@ mod device;
 pub(crate) mod prove;
 mod shown;
 mod telemetry;
-mod why;
+pub(crate) mod why;
 
 use std::process::ExitCode;
 
@@ -57,7 +57,7 @@ async fn status(hub: &Hub, output: Output) -> Result<ExitCode, Failure> {
 }
 
 /// A fresh request id: each command line is one intention.
-fn fresh_id() -> Result<String, Failure> {
+pub(crate) fn fresh_id() -> Result<String, Failure> {
     let mut octets = [0; 16];
     issuance::Entropy::fill(&issuance::SystemEntropy, &mut octets)
         .map_err(|error| Failure::unavailable("ENTROPY_UNAVAILABLE", error.to_string()))?;

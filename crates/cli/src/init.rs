@@ -86,7 +86,8 @@ fn next_steps(directory: &Path, plan: &Plan, prepared: &Prepared) -> String {
     let _ = write!(
         text,
         "\n   Without those binaries, the same: countersign service root-ca --config {here}/{BRAND}/root-ca.toml\n\n\
-         2. The brand's operators propose and approve an order:\n\n"
+         2. The hub learns whom to believe, and the brand's operators propose and approve an order:\n\n\
+         \x20  countersign hub ca prove root --as {here}/{BRAND}/as-alice.toml\n"
     );
     let stops = plan.stops();
     let route: Vec<&str> = std::iter::once(BRAND).chain(stops.iter().map(|stop| stop.manufacturer.as_str())).collect();
@@ -117,7 +118,11 @@ fn next_steps(directory: &Path, plan: &Plan, prepared: &Prepared) -> String {
          \x20  countersign device provision sn0000001 --lot {lot} --confirm --out {here}/devices --as {here}/{last}/as-station.toml\n\n\
          5. Anybody verifies it:\n\n\
          \x20  countersign verify --trust {here}/trust/bundle.json {here}/devices/sn0000001/chain.pem\n\n\
-         6. The lot is closed: its tally is signed, its key destroyed.\n\n\
+         6. The device connects to the hub and sends; the hub says what came of it:\n\n\
+         \x20  countersign device run --chain {here}/devices/sn0000001/chain.pem --key {here}/devices/sn0000001/key.pem --hub localhost --ca {here}/{BRAND}/hub-devices-ca.pem --exit-after-send\n\
+         \x20  countersign hub why sn0000001 --as {here}/{BRAND}/as-alice.toml\n\
+         \x20  countersign hub telemetry --as {here}/{BRAND}/as-alice.toml\n\n\
+         7. The lot is closed: its tally is signed, its key destroyed.\n\n\
          \x20  countersign lot show {lot} --as {here}/{last}/as-operator.toml\n\
          \x20  countersign lot close {lot} --yes {lot} --as {here}/{last}/as-operator.toml\n"
     );

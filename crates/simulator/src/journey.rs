@@ -46,21 +46,44 @@ impl<'a> Journey<'a> {
         Self { plan, world }
     }
 
+    /// The world as it stands.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        self.world
+    }
+
     /// Starts the services one after the other and does everything.
     ///
     /// # Errors
     /// The first refusal, or what the file system says. Repeating the journey goes on from there.
     pub async fn run(mut self, narrator: &mut dyn Narrator) -> anyhow::Result<Manifest> {
         let hops = self.hand_down(narrator).await?;
+        self.open_hub(narrator).await?;
+        self.build(&hops, narrator).await
+    }
+
+    /// Starts the hub. The CAs must run.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub async fn open_hub(&mut self, narrator: &mut dyn Narrator) -> anyhow::Result<()> {
         let hub = self.world.start_hub().await?;
         narrator.service_ready(&hub.service.name, &hub.grpc);
+        Ok(())
+    }
+
+    /// Starts the line and provisions the devices, from the lots that were handed down.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run).
+    pub async fn build(&mut self, hops: &[HopEntry], narrator: &mut dyn Narrator) -> anyhow::Result<Manifest> {
         let provisioner = self.world.start_provisioner().await?;
         narrator.service_ready(&provisioner.service.name, &provisioner.grpc);
         let root = read_certificate(self.world.trust(), "root.pem")?;
         let line = self.line().await?;
         let made = line.provision(self.plan, self.world.folder(), &root, narrator).await.context("the line's part")?;
         let tally = line.tally().await?;
-        let manifest = manifest(&made.devices, &hops);
+        let manifest = manifest(&made.devices, hops);
         let json = serde_json::to_string_pretty(&manifest)?;
         self.world.folder().write("manifest.json", format!("{json}\n").as_bytes())?;
         narrator.finished(&manifest, &tally, made.took);

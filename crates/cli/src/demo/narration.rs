@@ -29,7 +29,7 @@ impl Narration {
         Self { output, out: out.to_owned(), hops: 0, counting: false }
     }
 
-    fn tell(&self, line: &str) {
+    pub(super) fn tell(&self, line: &str) {
         match self.output {
             Output::Text => say!("{line}"),
             Output::Json => {}
@@ -58,9 +58,12 @@ impl Narration {
             "\nVerified: our verifier accepts {0} of {0} chains and proves every acceptance; {openssl}.",
             verified.chains
         ));
+    }
+
+    pub(super) fn look_closer(&self, verified: &Verified) {
         let out = self.out.display();
         self.tell(&format!(
-            "Look closer:\n  countersign verify --trust {out}/trust/bundle.json {out}/{}",
+            "\nLook closer:\n  countersign verify --trust {out}/trust/bundle.json {out}/{}",
             verified.example
         ));
         self.tell(&format!("  countersign inspect {out}/{}", verified.example));

@@ -58,23 +58,28 @@ impl Hub {
         Ok(Self { channel: find_hub(at)?.connect()? })
     }
 
+    /// A hub at the other end of a channel.
+    pub(crate) fn at(channel: Channel) -> Self {
+        Self { channel }
+    }
+
     pub(super) fn itself(&self) -> HubServiceClient<Channel> {
         HubServiceClient::new(self.channel.clone())
     }
 
-    pub(super) fn cas(&self) -> CaCertificateServiceClient<Channel> {
+    pub(crate) fn cas(&self) -> CaCertificateServiceClient<Channel> {
         CaCertificateServiceClient::new(self.channel.clone())
     }
 
-    pub(super) fn devices(&self) -> DeviceServiceClient<Channel> {
+    pub(crate) fn devices(&self) -> DeviceServiceClient<Channel> {
         DeviceServiceClient::new(self.channel.clone())
     }
 
-    pub(super) fn judgements(&self) -> JudgementServiceClient<Channel> {
+    pub(crate) fn judgements(&self) -> JudgementServiceClient<Channel> {
         JudgementServiceClient::new(self.channel.clone())
     }
 
-    pub(super) fn telemetry(&self) -> TelemetryServiceClient<Channel> {
+    pub(crate) fn telemetry(&self) -> TelemetryServiceClient<Channel> {
         TelemetryServiceClient::new(self.channel.clone())
     }
 }

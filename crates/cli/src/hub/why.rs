@@ -23,7 +23,8 @@ pub(super) async fn run(hub: &Hub, args: &WhyArgs, output: Output) -> Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-fn words(explained: &ExplainedJudgement) -> String {
+/// A judgement in words.
+pub(crate) fn words(explained: &ExplainedJudgement) -> String {
     let mut words = String::new();
     let Some(judgement) = &explained.judgement else { return words };
     let at = shown::moment(judgement.at.as_ref());
