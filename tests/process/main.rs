@@ -10,6 +10,7 @@ mod hub;
 mod line_killed;
 mod people;
 mod room;
+mod scripts;
 mod start;
 mod stay;
 mod world;
