@@ -30,7 +30,7 @@ async fn restless() -> (Chain, tempfile::TempDir) {
 
 /// Replaces one service's key and certificate and waits until it uses them.
 async fn rotate(chain: &Chain, rotating: &Rotating, at: At) {
-    let sample = "countersign_tls_reloads_total";
+    let sample = "countersign_file_reloads_total{files=\"tls\"}";
     let before = value(&metrics(chain, at).await, sample).unwrap();
     rotating.replace(at);
     until(chain, at, sample, |reloads| reloads > before).await;
@@ -38,7 +38,7 @@ async fn rotate(chain: &Chain, rotating: &Rotating, at: At) {
 
 /// Replaces the bundle of the line's trust domain and waits until everyone at the line uses it.
 async fn replace_bundle(chain: &Chain, write: impl FnOnce()) {
-    let (sample, ats) = ("countersign_tls_reloads_total", [At::TechnicianCa, At::Provisioner]);
+    let (sample, ats) = ("countersign_file_reloads_total{files=\"tls\"}", [At::TechnicianCa, At::Provisioner]);
     let mut before = Vec::new();
     for at in ats {
         before.push(value(&metrics(chain, at).await, sample).unwrap());
@@ -87,7 +87,7 @@ async fn a_hundred_rotations_under_a_hundred_calls_a_second_fail_none() {
     assert_eq!(made_on_stream, ROTATIONS / 10, "one stream, from the first rotation to the last");
     let mut reloads = 0.0;
     for at in [At::TechnicianCa, At::Provisioner] {
-        reloads += value(&metrics(&chain, at).await, "countersign_tls_reloads_total").unwrap();
+        reloads += value(&metrics(&chain, at).await, "countersign_file_reloads_total{files=\"tls\"}").unwrap();
     }
     assert!(reloads >= f64::from(ROTATIONS) + 6.0, "{reloads} reloads");
 }
@@ -96,14 +96,17 @@ async fn a_hundred_rotations_under_a_hundred_calls_a_second_fail_none() {
 async fn a_broken_new_file_keeps_the_old_one_with_a_metric_and_a_line_in_the_log() {
     let (chain, _folder) = restless().await;
     let rotating = Rotating::of(&chain);
-    let refused = "countersign_tls_files_refused";
+    let refused = "countersign_files_refused{files=\"tls\"}";
     for break_it in [Rotating::halve_certificate, Rotating::exchange_key, Rotating::empty_bundle] {
         let station = Station::of(&chain);
         let load = Load::start(&station, CALLS_A_SECOND);
-        let failures = value(&metrics(&chain, At::Provisioner).await, "countersign_tls_reload_failures_total").unwrap();
+        let failures =
+            value(&metrics(&chain, At::Provisioner).await, "countersign_file_reload_failures_total{files=\"tls\"}")
+                .unwrap();
         let mend = break_it(&rotating);
         until(&chain, At::Provisioner, refused, |state| state == 1.0).await;
-        until(&chain, At::Provisioner, "countersign_tls_reload_failures_total", |now| now > failures).await;
+        until(&chain, At::Provisioner, "countersign_file_reload_failures_total{files=\"tls\"}", |now| now > failures)
+            .await;
         // New connections are still made with what is in use.
         tokio::time::timeout(Duration::from_secs(10), load.more(50)).await.unwrap();
         mend();
@@ -113,7 +116,7 @@ async fn a_broken_new_file_keeps_the_old_one_with_a_metric_and_a_line_in_the_log
     }
     let log = log(&chain, At::Provisioner);
     for reason in ["FILE_MALFORMED", "OWN_KEY_MISMATCH"] {
-        let line = log.lines().find(|line| line.contains("credentials kept") && line.contains(reason));
+        let line = log.lines().find(|line| line.contains("new files refused") && line.contains(reason));
         assert!(line.is_some(), "no line with {reason}");
     }
     assert!(

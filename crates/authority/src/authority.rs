@@ -1,21 +1,16 @@
 //! What an authority is made of.
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use api::{Refusal, RequestId};
 use issuance::{Entropy, SerialSource, SigningKey};
-use mfg::{ManufacturerId, Statement};
+use mfg::{Bundle, ManufacturerId, Statement};
 use pki::{PublicKey, UnixTime};
 use records::{Act, Caller, named};
 use service::{Clock, Workers};
 use store::Store;
 
-use crate::{
-    handoff::{Expiries, Published},
-    lots::Lots,
-    manifests::Manifests,
-    possession::OwnCa,
-};
+use crate::{handoff::Expiries, lots::Lots, manifests::Manifests, possession::OwnCa};
 
 /// What differs between a factory and a simulated world.
 #[derive(Clone)]
@@ -48,8 +43,8 @@ pub struct Authority {
     pub(crate) expiries: Expiries,
     /// The CA that signs here, at a root-ca.
     pub(crate) own_ca: Option<Arc<OwnCa>>,
-    /// What the brand's bundle says about manufacturers.
-    pub(crate) published: RwLock<Published>,
+    /// The brand's bundle; empty at a root-ca, whose registry says it.
+    bundle: RwLock<Arc<Bundle>>,
 }
 
 impl Authority {
@@ -71,7 +66,7 @@ impl Authority {
             manifests: Manifests::default(),
             expiries: Expiries::default(),
             own_ca: None,
-            published: RwLock::default(),
+            bundle: RwLock::default(),
         }
     }
 
@@ -79,6 +74,17 @@ impl Authority {
     #[must_use]
     pub fn with_own_ca(self, own_ca: OwnCa) -> Self {
         Self { own_ca: Some(Arc::new(own_ca)), ..self }
+    }
+
+    /// The brand's bundle as it is known now. Who asks twice within one piece of work may get two.
+    #[must_use]
+    pub fn bundle(&self) -> Arc<Bundle> {
+        Arc::clone(&self.bundle.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes what a bundle says, in place of what was known before.
+    pub fn know(&self, bundle: Bundle) {
+        *self.bundle.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(bundle);
     }
 
     /// The public half of the key that signs for the manufacturer.

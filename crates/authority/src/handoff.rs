@@ -12,5 +12,4 @@ pub use accept::{AcceptOrder, Accepted};
 pub(crate) use expiry::Expiries;
 pub use expiry::release_expired_offers;
 pub use offer::OfferOrder;
-pub(crate) use receiver::Published;
 pub use source::Offered;

@@ -90,6 +90,12 @@ impl Lots {
         current.or_else(earlier).cloned().ok_or_else(|| unknown(id))
     }
 
+    /// Every lot that is known by its id: open ones, and closed ones that still answer.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Lot>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).current.values().cloned().collect()
+    }
+
     /// Those that units may be taken from and whose key is here, by id.
     pub(crate) fn signing(&self) -> Vec<Arc<Lot>> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);

@@ -5,11 +5,12 @@ use std::{sync::Arc, thread, time::Duration};
 use ::service::{
     Workers,
     config::ConfigDirectory,
+    files::{self, FollowedFile},
     shell::{Built, Context, Service, StartError},
 };
 use api::Refusal;
-use mfg::Bundle;
-use records::{CommitQueue, init_store, open_store};
+use mfg::{Bundle, bundle::MAX_LENGTH};
+use records::{CommitQueue, init_store, named, open_store};
 use store::Store;
 
 use crate::{
@@ -24,9 +25,6 @@ use crate::{
     why::JudgementLog,
     wire::{Bound, DeviceTls, SessionTable, Wire},
 };
-
-/// A bundle.json longer than this is not read; `mfg` has the same bound.
-const MAX_BUNDLE_OCTETS: u64 = 8 * 1024 * 1024;
 
 /// How long the end of the process waits for the last sessions.
 const LAST_GOODBYES: Duration = Duration::from_secs(5);
@@ -43,7 +41,7 @@ impl Service for Hub {
         if let Some(problem) = config.problem() {
             return Err(StartError::refused("CONFIG_INVALID", problem));
         }
-        read_bundle(config, directory)?;
+        check_bundle(config, directory)?;
         device_tls(config, directory).map(drop)
     }
 
@@ -67,7 +65,7 @@ impl Service for Hub {
         let bound = open_doors(&config, &context, &registry, &tls).await?;
         let doors = [("mqtt", &bound.mqtt), ("amqp", &bound.amqp), ("https", &bound.https)];
         let doors = doors.into_iter().filter_map(|(name, address)| Some((name, address.clone()?))).collect();
-        tokio::spawn(reload_device_tls(tls, context.clone()));
+        context.follow("device-tls", tls);
 
         let mut routes = tonic::service::Routes::builder();
         rpc::add(&mut routes, &registry, bound, context.limits().message_bytes());
@@ -117,10 +115,12 @@ fn registry(
         .map_err(unusable("opening the folder of mailboxes"))?;
     let policy = Policy { stage: config.mode, verified_on_upload: config.policy.verified_on_upload };
     let clock = Arc::clone(context.clock());
-    let books = Books::open(store, Arc::clone(&clock), policy, read_bundle(config, directory)?)
+    let books = Books::open(store, Arc::clone(&clock), policy)
         .map_err(|refusal| StartError::refused(refusal.reason(), refusal))?;
+    let books = Arc::new(books);
+    follow_bundle(config, context, &books)?;
     let parts = Parts {
-        books: Arc::new(books),
+        books,
         commits,
         log: Arc::new(log),
         telemetry: Arc::new(telemetry),
@@ -174,35 +174,23 @@ fn device_tls(config: &Config, directory: &ConfigDirectory) -> Result<Arc<Device
         .map_err(|error| StartError::unusable(error.reason(), error))
 }
 
-/// Looks at the files from time to time, so that a renewed certificate is taken without a restart.
-async fn reload_device_tls(tls: Arc<DeviceTls>, context: Context) {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(context.limits().credentials_poll()) => {}
-            () = context.background().cancelled() => return,
-        }
-        let tls = Arc::clone(&tls);
-        match tokio::task::spawn_blocking(move || tls.reload()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(reason = error.reason(), %error, "the certificate for devices is kept"),
-            Err(error) => tracing::error!(%error, "looking at the certificate for devices failed"),
-        }
-    }
+/// Has the books know the bundle, now and whenever its file is looked at again.
+fn follow_bundle(config: &Config, context: &Context, books: &Arc<Books>) -> Result<(), StartError> {
+    let Some(file) = &config.trust.bundle else { return Ok(()) };
+    let file = context.directory().path(file);
+    let books = Arc::clone(books);
+    let know = move |octets: &[u8]| books.know(parse_bundle(octets)?);
+    context.follow("bundle", Arc::new(FollowedFile::take(file, MAX_LENGTH, Box::new(know))?));
+    Ok(())
 }
 
-fn read_bundle(config: &Config, directory: &ConfigDirectory) -> Result<Option<Bundle>, StartError> {
-    use std::io::Read as _;
-    let Some(path) = &config.trust.bundle else { return Ok(None) };
-    let path = directory.path(path);
-    let shown = path.display().to_string();
-    let mut octets = Vec::new();
-    let read = std::fs::File::open(&path).and_then(|file| file.take(MAX_BUNDLE_OCTETS + 1).read_to_end(&mut octets));
-    if let Err(error) = read {
-        return Err(StartError::missing("FILE_MISSING", format!("{shown}: {error}")));
-    }
-    let bundle = Bundle::parse(&octets).map_err(|error| {
-        let refusal = Refusal::from_error(error.reason(), &error);
-        StartError::refused(refusal.reason(), format!("{shown}: {refusal}"))
-    })?;
-    Ok(Some(bundle))
+fn check_bundle(config: &Config, directory: &ConfigDirectory) -> Result<(), StartError> {
+    let Some(file) = &config.trust.bundle else { return Ok(()) };
+    let file = directory.path(file);
+    let refused = |refusal: Refusal| StartError::refused(refusal.reason(), format!("{}: {refusal}", file.display()));
+    parse_bundle(&files::read(&file, MAX_LENGTH)?).map(drop).map_err(refused)
+}
+
+fn parse_bundle(octets: &[u8]) -> Result<Bundle, Refusal> {
+    Bundle::parse(octets).map_err(named(mfg::BundleRefusal::reason))
 }

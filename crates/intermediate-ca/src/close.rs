@@ -84,7 +84,7 @@ pub(crate) fn finish(receiver: &Receiver, id: &str) -> Result<TallyReport, Refus
         }
     };
     let terms = received.terms.clone().unwrap_or_default();
-    let terms = SignedTerms::verify(&terms.terms, &terms.signature, &receiver.bundle)
+    let terms = SignedTerms::verify(&terms.terms, &terms.signature, &authority.bundle())
         .map_err(named(mfg::TermsRefusal::reason))?;
     let gone = LotIssuer::Gone("it is closed".to_owned());
     authority.lots.put(lots::described(receiver, &received, terms, gone)?);

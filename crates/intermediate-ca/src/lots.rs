@@ -129,7 +129,7 @@ pub(crate) fn load_all(receiver: &Receiver) -> Result<usize, Refusal> {
             let lot = LotOnRecord::from_record(authority.store(), record)?;
             let Some(received) = lot.received() else { continue };
             let terms = received.terms.clone().unwrap_or_default();
-            let terms = SignedTerms::verify(&terms.terms, &terms.signature, &receiver.bundle)
+            let terms = SignedTerms::verify(&terms.terms, &terms.signature, &authority.bundle())
                 .map_err(named(mfg::TermsRefusal::reason))?;
             match &lot.stage {
                 Stage::Accepting(_) => continue,
@@ -184,7 +184,7 @@ fn chain_to_anchor(receiver: &Receiver, received: &LotReceived) -> Result<Vec<Ce
         return Err(Refusal::new("JOURNAL_DAMAGED", "a received lot has no chain"));
     };
     let options = PathOptions::new(receiver.authority.now(), Purpose::Any);
-    let path = verify_path(lot_ca, above, &receiver.bundle.anchors, &options)
+    let path = verify_path(lot_ca, above, &receiver.authority.bundle().anchors, &options)
         .map_err(named(pki::path::PathRefusal::reason))?;
     chain.push(path.anchor().clone());
     Ok(chain)

@@ -16,7 +16,7 @@ use api::{
 use authority::Authority;
 use bytes::Bytes;
 use issuance::{KeyKind, SigningKey as _, SoftwareKey, make_csr};
-use mfg::{Acceptance, Bundle, LotId, ManufacturerId, Movement, Statement, terms::HandoffKeyAlgorithm};
+use mfg::{Acceptance, LotId, ManufacturerId, Movement, Statement, terms::HandoffKeyAlgorithm};
 use pki::Sha256;
 use records::{Act, Once, commit_once, keys, named, refuse_conflict, refuse_store, reused, wire};
 use service::secret::{SecretDirectory, SecretError};
@@ -34,7 +34,6 @@ use crate::{
 pub(crate) struct Receiver {
     pub(crate) authority: Arc<Authority>,
     pub(crate) lot_keys: SecretDirectory,
-    pub(crate) bundle: Arc<Bundle>,
     pub(crate) stage: issuance::Stage,
     pub(crate) upstreams: Upstreams,
     pub(crate) reports: Arc<Reports>,

@@ -1,6 +1,6 @@
 //! The intermediate-ca as a process: reads its files, opens its store, loads its lots, completes what a crash left, and serves.
 
-use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ::service::{
     Workers,
@@ -19,13 +19,13 @@ use authority::{
     Authority, HandoffRpc, IssuanceRpc, Line, LineLimits, ManifestRpc, PossessionRpc, Seams, complete_open_intents,
     release_expired_offers, tell_lots,
 };
-use issuance::{Entropy, Instance, SerialSource, SoftwareKey, Stage, SystemEntropy};
-use mfg::{Bundle, ManufacturerId, oid};
+use issuance::{Entropy, Instance, SerialSource, SoftwareKey, SystemEntropy};
+use mfg::ManufacturerId;
 use records::{init_store, open_store};
 use tracing::info;
 
 use crate::{
-    access,
+    access, bundle,
     config::Config,
     lots,
     receive::{Receiver, Upstreams},
@@ -43,7 +43,7 @@ impl Service for IntermediateCa {
 
     fn check(&self, config: &Config, directory: &ConfigDirectory) -> Result<(), StartError> {
         instance(config)?;
-        bundle(config, directory)?;
+        bundle::check(config, directory)?;
         load_key(directory, &config.custody.identity_key)?;
         Ok(())
     }
@@ -72,12 +72,10 @@ impl Service for IntermediateCa {
         let serials = SerialSource::new(instance(&config)?, entropy);
         let identity_key = Arc::new(load_key(directory, &config.custody.identity_key)?);
         let authority = Arc::new(Authority::new(config.manufacturer.clone(), identity_key, seams, serials));
-        let bundle = Arc::new(bundle(&config, directory)?);
-        authority.know(&bundle);
+        let bundle = bundle::take(&config, directory, &authority)?;
         let receiver = Arc::new(Receiver {
             authority: Arc::clone(&authority),
             lot_keys: SecretDirectory::create(&directory.path(&config.custody.lot_keys))?,
-            bundle,
             stage: config.mode,
             upstreams: upstreams(&config, &context)?,
             reports: Arc::default(),
@@ -86,6 +84,7 @@ impl Service for IntermediateCa {
         let lots = lots::load_all(&receiver).map_err(refused)?;
         let completed = complete_open_intents(&authority).map_err(refused)?;
         release_expired_offers(&authority).map_err(refused)?;
+        context.follow("bundle", bundle);
         info!(lots, completed, "lots loaded, open intents completed");
 
         reports::start(&receiver, Duration::from_secs(config.custody.report_every_seconds.max(1)));
@@ -138,18 +137,6 @@ fn load_key(directory: &ConfigDirectory, file: &FilePath) -> Result<SoftwareKey,
     let octets = secret::read_key_file(&path)?;
     SoftwareKey::from_file(octets.expose())
         .map_err(|e| StartError::refused("KEY_FILE_MALFORMED", format!("{}: {e}", path.display())))
-}
-
-fn bundle(config: &Config, directory: &ConfigDirectory) -> Result<Bundle, StartError> {
-    let path = directory.path(&config.custody.bundle);
-    let json = fs::read(&path).map_err(|e| StartError::missing("FILE_MISSING", format!("{}: {e}", path.display())))?;
-    let bundle =
-        Bundle::parse(&json).map_err(|e| StartError::refused(e.reason(), format!("{}: {e}", path.display())))?;
-    let development = bundle.anchors.iter().any(oid::is_development_anchor);
-    if development && config.mode == Stage::Production {
-        return Err(StartError::refused("DEVELOPMENT_ANCHOR", format!("{} has a development anchor", path.display())));
-    }
-    Ok(bundle)
 }
 
 fn upstreams(config: &Config, context: &Context) -> Result<Upstreams, StartError> {

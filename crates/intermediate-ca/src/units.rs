@@ -119,7 +119,8 @@ fn check_permission(receiver: &Receiver, id: &str, permission: &Reinstatement) -
     let from = ManufacturerId::parse(&from).map_err(named(mfg::IdRefusal::reason))?;
     let lot = authority.lots.get(id)?;
     let digest = wire::read_digest("identity_key_digest", &permission.identity_key_digest)?;
-    let key: &PublicKey = sender_key(receiver, lot.terms.terms(), &from, &digest)
+    let bundle = authority.bundle();
+    let key: &PublicKey = sender_key(&bundle, lot.terms.terms(), &from, &digest)
         .ok_or_else(|| invalid("names no identity key of the sender"))?;
     Statement::reinstatement(&certificate, permission.ordinal, permission.units)
         .verify(key, &permission.signature)

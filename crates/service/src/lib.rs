@@ -16,6 +16,7 @@ pub mod authorization;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod files;
 mod guard;
 pub mod health;
 pub mod identity;

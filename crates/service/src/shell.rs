@@ -8,6 +8,7 @@
 mod arguments;
 mod context;
 mod error;
+mod follow;
 mod log;
 mod metrics;
 mod process;

@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::crypto::CryptoProvider;
 
-pub use credentials::{Credentials, CredentialsError, Reload};
+pub use credentials::{Credentials, CredentialsError};
 pub use refusal::{PeerReason, PeerRefusal};
 pub(crate) use rustls_adapter::identity_of;
 pub use trust::ExpectedPeer;

@@ -1,6 +1,6 @@
 //! A manufacturer that is suspended, comes from elsewhere, or lost its key: over the wire, at the brand and at the next sender.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
 use api::{
     handoff::v1::{AcceptHandoffRequest, OfferHandoffRequest},
@@ -21,6 +21,7 @@ use tonic::Code;
 use crate::{
     answers::refused,
     custody::{acceptance, offer},
+    operated::{log, reconfigure, until},
     world::{At, Chain, FACTORY, TECHNICIAN, Who, fresh_id},
 };
 
@@ -113,6 +114,7 @@ fn lost(chain: &Chain) -> RotateIdentityKeyRequest {
 #[tokio::test]
 async fn the_next_sender_refuses_whom_its_bundle_says_is_suspended() {
     let (mut chain, _folder) = Chain::alone().await;
+    reconfigure(&mut chain, At::FactoryCa, &[("credentials_poll_ms", "20")]).await;
     let early = offer("b0032", TECHNICIAN, "st-9", 1);
     chain.handoffs(Who::FactoryOperator, At::FactoryCa).offer_handoff(early).await.unwrap();
     suspend(&chain, TECHNICIAN).await;
@@ -123,7 +125,7 @@ async fn the_next_sender_refuses_whom_its_bundle_says_is_suspended() {
     let told: Value = serde_json::from_str(&verified(&chain, "json")).unwrap();
     assert_eq!((&told["valid"], &told["hops"][0]["suspended"]), (&true.into(), &Value::Null));
     assert_eq!((&told["hops"][1]["to"], &told["hops"][1]["suspended"]), (&TECHNICIAN.into(), &true.into()));
-    chain.restart().await;
+    until(&chain, At::FactoryCa, "countersign_file_reloads_total{files=\"bundle\"}", |reloads| reloads == 1.0).await;
     let mut factory = chain.handoffs(Who::FactoryOperator, At::FactoryCa);
     let answer = factory.offer_handoff(offer("b0032", TECHNICIAN, "st-10", 1)).await;
     refused(answer, Reason::ManufacturerSuspended, Code::FailedPrecondition);
@@ -131,6 +133,40 @@ async fn the_next_sender_refuses_whom_its_bundle_says_is_suspended() {
     let waiting = acceptance(&chain, (Who::TechnicianCa, At::FactoryCa), "st-9", &lot_key, &own).await;
     let answer = chain.handoffs(Who::TechnicianCa, At::FactoryCa).accept_handoff(waiting).await;
     refused(answer, Reason::ManufacturerSuspended, Code::FailedPrecondition);
+}
+
+#[tokio::test]
+async fn a_bundle_that_is_no_good_is_not_taken_and_the_one_before_stays_in_use() {
+    let (mut chain, _folder) = Chain::alone().await;
+    for at in [At::FactoryCa, At::Hub] {
+        reconfigure(&mut chain, at, &[("credentials_poll_ms", "20")]).await;
+    }
+    suspend(&chain, TECHNICIAN).await;
+    let good = chain.programs(Who::Alice).get_bundle(GetBundleRequest {}).await.unwrap().into_inner().bundle;
+    let mut elsewhere: Value = serde_json::from_slice(&good).unwrap();
+    elsewhere["anchors"] = Value::Array(Vec::new());
+    let refused_now = "countersign_files_refused{files=\"bundle\"}";
+    // Half of the suspension and another brand's: neither tells the factory that anybody is suspended.
+    for (octets, reason) in [
+        (good[..good.len() / 2].to_vec(), "BUNDLE_MALFORMED"),
+        (elsewhere.to_string().into_bytes(), "BUNDLE_LACKS_LOT"),
+    ] {
+        chain.world.trust().write("bundle.json", &octets).unwrap();
+        let said = async {
+            while !log(&chain, At::FactoryCa).contains(reason) {
+                tokio::task::yield_now().await
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), said).await.expect("the log says why");
+        until(&chain, At::FactoryCa, refused_now, |state| state == 1.0).await;
+        let mut factory = chain.handoffs(Who::FactoryOperator, At::FactoryCa);
+        factory.offer_handoff(offer("b0032", TECHNICIAN, &format!("st-{}", octets.len()), 1)).await.unwrap();
+    }
+    assert!(log(&chain, At::Hub).contains("BUNDLE_MALFORMED"));
+    chain.world.trust().write("bundle.json", &good).unwrap();
+    for at in [At::FactoryCa, At::Hub] {
+        until(&chain, at, refused_now, |state| state == 0.0).await;
+    }
 }
 
 /// What `countersign verify` says about the device of the first journey, with the bundle that is on disk; it exits 0.

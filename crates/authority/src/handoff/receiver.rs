@@ -8,18 +8,14 @@ use api::{
     manufacturer::v1::{Manufacturer, ManufacturerState},
 };
 use mfg::{
-    Acceptance, Bundle, ManufacturerId,
+    Acceptance, ManufacturerId,
     bundle::{BundleManufacturer, Retirement, State},
 };
 use pki::Sha256;
 use records::{Caller, keys, read, refuse_store};
-use std::{collections::BTreeMap, sync::PoisonError};
 use store::{Claim, Rule};
 
 use crate::authority::Authority;
-
-/// What the brand's bundle says about manufacturers.
-pub(crate) type Published = BTreeMap<ManufacturerId, BundleManufacturer>;
 
 /// A receiver as the brand sees it now.
 pub(super) struct Receiver {
@@ -32,12 +28,6 @@ pub(super) struct Receiver {
 }
 
 impl Authority {
-    /// Takes what a bundle says about manufacturers, in place of what was known before.
-    pub fn know(&self, bundle: &Bundle) {
-        let said = bundle.manufacturers.iter().map(|m| (m.id.clone(), m.clone())).collect();
-        *self.published.write().unwrap_or_else(PoisonError::into_inner) = said;
-    }
-
     /// What is known of a receiver.
     ///
     /// # Errors
@@ -49,8 +39,7 @@ impl Authority {
     pub(super) fn receiver(&self, id: &ManufacturerId) -> Result<Receiver, Refusal> {
         let key = keys::manufacturer(id.as_str());
         let Some(record) = self.store().get(&key).map_err(|e| refuse_store(&e))? else {
-            let published = self.published.read().unwrap_or_else(PoisonError::into_inner);
-            return Ok(Receiver::published(id, published.get(id)));
+            return Ok(Receiver::published(id, self.bundle().manufacturers.iter().find(|said| said.id == *id)));
         };
         let registered = match read(&record)?.1 {
             Fact::ManufacturerRegistered(registered) => Some(registered),

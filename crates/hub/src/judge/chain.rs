@@ -1,5 +1,7 @@
 //! A presented chain against what the hub trusts.
 
+use std::sync::Arc;
+
 use api::Refusal;
 use bytes::Bytes;
 use mfg::{
@@ -148,7 +150,7 @@ pub(super) fn judge_within(
             Ok(verdict)
         }
         Whose::Countersign => {
-            let witness = Witness { bundle: view.bundle(), proven: &known.accepted };
+            let witness = Witness { bundle: view.bundle().map(Arc::as_ref), proven: &known.accepted };
             let journey = journey::read_with(&path, &witness)
                 .map_err(|refusal| Refusal::new(refusal.reason(), refusal.detail.clone()))?;
             let verdict = countersign(claimed, ca, &path, keys, &journey)?;

@@ -1,7 +1,7 @@
 //! Every way in which a chain can fail at the hub, by its name.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use api::hub::v1::Thumbprints;
 use bytes::Bytes;
@@ -71,7 +71,7 @@ fn with_the_root_presented_too_and_in_any_order_a_chain_is_the_same() {
 fn acceptances_are_proven_where_the_bundle_is_known_and_an_invented_hop_is_refused() {
     let mut forge = Forge::new();
     let known = |forge: &Forge, bundle| {
-        TrustView::new(vec![ca("root", forge.root(), Whose::Countersign)], BTreeMap::new(), Some(bundle))
+        TrustView::new(vec![ca("root", forge.root(), Whose::Countersign)], BTreeMap::new(), Some(Arc::new(bundle)))
     };
     let bundle = forge.bundle();
     let verdict = judged(&forge.presented(), "sn0000001", &known(&forge, bundle.clone())).unwrap();
@@ -299,7 +299,7 @@ fn judging_takes_a_bounded_number_of_signature_checks() {
 fn what_stands_above_a_lot_is_checked_once_and_only_what_was_believed_is_remembered() {
     let mut forge = Forge::of_three();
     let root = vec![ca("root", forge.root(), Whose::Countersign)];
-    let view = TrustView::new(root.clone(), BTreeMap::new(), Some(forge.bundle()));
+    let view = TrustView::new(root.clone(), BTreeMap::new(), Some(Arc::new(forge.bundle())));
     let count = |forge: &Forge, at: UnixTime| {
         let known = view.memory().known();
         let mut checks = SignatureChecks::beyond(&known.signatures);

@@ -1,6 +1,6 @@
 //! What the hub trusts at one moment.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use mfg::{Bundle, OidArc};
 use pki::{Certificate, ObjectIdentifier, Sha256};
@@ -58,7 +58,7 @@ pub(crate) struct TrustView {
     disabled: BTreeMap<[u8; 32], DisabledKey>,
     /// For each CA by place, the digests of the registered CA keys above it that are known to have signed it.
     above: Vec<Vec<Sha256>>,
-    bundle: Option<Bundle>,
+    bundle: Option<Arc<Bundle>>,
     /// What devices of the same lots need not be asked again; with the view it goes.
     memory: Memory,
 }
@@ -68,7 +68,7 @@ impl TrustView {
     pub(crate) fn new(
         cas: Vec<RegisteredCa>,
         disabled: BTreeMap<[u8; 32], DisabledKey>,
-        bundle: Option<Bundle>,
+        bundle: Option<Arc<Bundle>>,
     ) -> Self {
         let above = cas.iter().map(|ca| keys_above(ca, &cas)).collect();
         Self { cas, disabled, above, bundle, memory: Memory::default() }
@@ -78,7 +78,7 @@ impl TrustView {
         &self.cas
     }
 
-    pub(crate) fn bundle(&self) -> Option<&Bundle> {
+    pub(crate) fn bundle(&self) -> Option<&Arc<Bundle>> {
         self.bundle.as_ref()
     }
 

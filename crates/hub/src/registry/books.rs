@@ -59,7 +59,6 @@ pub(crate) struct Books {
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) policy: Policy,
-    bundle: Option<Bundle>,
     view: RwLock<Arc<TrustView>>,
     /// Held while what the view shows is changed, so that views follow one another in the order of the records.
     changing: Mutex<()>,
@@ -71,18 +70,12 @@ impl Books {
     ///
     /// # Errors
     /// What the store says.
-    pub(crate) fn open(
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-        policy: Policy,
-        bundle: Option<Bundle>,
-    ) -> Result<Self, Refusal> {
-        let view = load(store.as_ref(), policy, bundle.as_ref())?;
+    pub(crate) fn open(store: Arc<dyn Store>, clock: Arc<dyn Clock>, policy: Policy) -> Result<Self, Refusal> {
+        let view = load(store.as_ref(), policy, None)?;
         Ok(Self {
             store,
             clock,
             policy,
-            bundle,
             view: RwLock::new(Arc::new(view)),
             changing: Mutex::new(()),
             revocations: watch::Sender::new(0),
@@ -104,6 +97,15 @@ impl Books {
         self.revocations.send_modify(|count| *count += 1);
     }
 
+    /// Takes a bundle's identity keys and programs for what is known, in place of what was known before.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(crate) fn know(&self, bundle: Bundle) -> Result<(), Refusal> {
+        let _changing = self.changing();
+        self.show(Some(Arc::new(bundle)))
+    }
+
     /// Begins a change of what is trusted.
     pub(super) fn changing(&self) -> MutexGuard<'_, ()> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
@@ -111,7 +113,11 @@ impl Books {
 
     /// Takes what is on record for what is trusted.
     pub(super) fn reload(&self, _: &MutexGuard<'_, ()>) -> Result<(), Refusal> {
-        let view = load(self.store.as_ref(), self.policy, self.bundle.as_ref())?;
+        self.show(self.view().bundle().cloned())
+    }
+
+    fn show(&self, bundle: Option<Arc<Bundle>>) -> Result<(), Refusal> {
+        let view = load(self.store.as_ref(), self.policy, bundle)?;
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
         self.revoke();
         Ok(())
@@ -128,7 +134,7 @@ impl Books {
     }
 }
 
-fn load(store: &dyn Store, policy: Policy, bundle: Option<&Bundle>) -> Result<TrustView, Refusal> {
+fn load(store: &dyn Store, policy: Policy, bundle: Option<Arc<Bundle>>) -> Result<TrustView, Refusal> {
     let mut cas = Vec::new();
     for (_, ca) in list_cas(store)? {
         let registered = registered(&ca)?;
@@ -146,7 +152,7 @@ fn load(store: &dyn Store, policy: Policy, bundle: Option<&Bundle>) -> Result<Tr
             disabled.insert(*digest.as_bytes(), DisabledKey { why: key.why });
         }
     }
-    Ok(TrustView::new(cas, disabled, bundle.cloned()))
+    Ok(TrustView::new(cas, disabled, bundle))
 }
 
 /// A CA certificate as the judgement sees it.

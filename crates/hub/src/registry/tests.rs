@@ -64,9 +64,10 @@ impl World {
     ) -> Self {
         let policy = Policy { stage, verified_on_upload: VerifiedOnUpload::Allowed };
         let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(&store);
-        let books = Arc::new(
-            Books::open(Arc::clone(&shared), Arc::<ManualClock>::clone(&clock), policy, bundle.clone()).unwrap(),
-        );
+        let books = Arc::new(Books::open(Arc::clone(&shared), Arc::<ManualClock>::clone(&clock), policy).unwrap());
+        if let Some(bundle) = &bundle {
+            books.know(bundle.clone()).unwrap();
+        }
         let presence = Arc::new(Presence::default());
         let path = directory.path();
         let log =

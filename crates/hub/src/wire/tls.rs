@@ -6,12 +6,14 @@
 //! Invariant: no session is resumed, so the chain is presented anew with every connection.
 
 use std::{
-    fmt, io,
+    fmt,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
 
+use api::Refusal;
 use bytes::Bytes;
+use pki::Sha256;
 use rustls::{
     DigitallySignedStruct, DistinguishedName, Error, ServerConfig, ServerConnection, SignatureScheme,
     client::danger::HandshakeSignatureValid,
@@ -23,22 +25,17 @@ use rustls::{
     sign::CertifiedKey,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject};
-use service::secret::{self, SecretError};
-
-/// A file of certificates larger than this is a mistake.
-const MAX_CERTIFICATE_FILE_OCTETS: u64 = 1024 * 1024;
+use service::{
+    files::{self, FileError, FromFiles, MAX_CERTIFICATE_FILE_OCTETS, Reload},
+    secret::{self, SecretError},
+};
 
 /// Why the hub's certificate towards devices cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceTlsError {
     /// The certificate file is not there or cannot be read.
-    #[error("{} cannot be read", file.display())]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
+    #[error("the certificate for devices cannot be read")]
+    File(#[from] FileError),
     /// The key file is refused.
     #[error("the key of the certificate for devices is refused")]
     Key(#[from] SecretError),
@@ -63,8 +60,7 @@ impl DeviceTlsError {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => "FILE_MISSING",
-            Self::Unreadable { .. } => "FILE_UNREADABLE",
+            Self::File(error) => error.reason(),
             Self::Key(error) => error.reason(),
             Self::Malformed { .. } => "FILE_MALFORMED",
             Self::KeyMismatch { .. } => "OWN_KEY_MISMATCH",
@@ -76,7 +72,13 @@ impl DeviceTlsError {
 pub struct DeviceTls {
     certificate: PathBuf,
     key: PathBuf,
-    current: RwLock<Arc<CertifiedKey>>,
+    current: RwLock<Read>,
+}
+
+/// What was read from the files, and its digest.
+struct Read {
+    certified: Arc<CertifiedKey>,
+    contents: Sha256,
 }
 
 impl DeviceTls {
@@ -85,18 +87,8 @@ impl DeviceTls {
     /// # Errors
     /// [`DeviceTlsError`], naming the file.
     pub fn load(certificate: &Path, key: &Path) -> Result<Arc<Self>, DeviceTlsError> {
-        let current = RwLock::new(Arc::new(read(certificate, key)?));
+        let current = RwLock::new(read(certificate, key)?);
         Ok(Arc::new(Self { certificate: certificate.to_owned(), key: key.to_owned(), current }))
-    }
-
-    /// Reads the files again; new connections use what they hold. Blocks on the disk.
-    ///
-    /// # Errors
-    /// [`DeviceTlsError`]; then all stays as it was.
-    pub fn reload(&self) -> Result<(), DeviceTlsError> {
-        let read = Arc::new(read(&self.certificate, &self.key)?);
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = read;
-        Ok(())
     }
 
     /// TLS of a door. Make it once; it follows every reload.
@@ -114,6 +106,18 @@ impl DeviceTls {
     }
 }
 
+impl FromFiles for DeviceTls {
+    fn reload(&self) -> Result<Reload, Refusal> {
+        let read = read(&self.certificate, &self.key).map_err(|error| Refusal::from_error(error.reason(), &error))?;
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if current.contents == read.contents {
+            return Ok(Reload::Unchanged);
+        }
+        *current = read;
+        Ok(Reload::Swapped)
+    }
+}
+
 impl fmt::Debug for DeviceTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeviceTls").field("certificate", &self.certificate).finish_non_exhaustive()
@@ -122,7 +126,7 @@ impl fmt::Debug for DeviceTls {
 
 impl ResolvesServerCert for DeviceTls {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).certified))
     }
 }
 
@@ -132,10 +136,9 @@ pub(super) fn presented(connection: &ServerConnection) -> Vec<Bytes> {
     certificates.iter().map(|der| Bytes::copy_from_slice(der)).collect()
 }
 
-fn read(certificate: &Path, key: &Path) -> Result<CertifiedKey, DeviceTlsError> {
+fn read(certificate: &Path, key: &Path) -> Result<Read, DeviceTlsError> {
     let malformed = |file: &Path, problem: String| DeviceTlsError::Malformed { file: file.to_owned(), problem };
-    let pem = read_bounded(certificate)
-        .map_err(|source| DeviceTlsError::Unreadable { file: certificate.to_owned(), source })?;
+    let pem = files::read(certificate, MAX_CERTIFICATE_FILE_OCTETS)?;
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
         .map_err(|error| malformed(certificate, format!("is not PEM: {error:?}")))?;
@@ -151,17 +154,8 @@ fn read(certificate: &Path, key: &Path) -> Result<CertifiedKey, DeviceTlsError> 
         .map_err(|error| malformed(key, error.to_string()))?;
     let certified = CertifiedKey::new(chain, signer);
     certified.keys_match().map_err(|_| DeviceTlsError::KeyMismatch { file: key.to_owned() })?;
-    Ok(certified)
-}
-
-fn read_bounded(file: &Path) -> io::Result<Vec<u8>> {
-    use io::Read as _;
-    let mut octets = Vec::new();
-    std::fs::File::open(file)?.take(MAX_CERTIFICATE_FILE_OCTETS + 1).read_to_end(&mut octets)?;
-    if octets.len() as u64 > MAX_CERTIFICATE_FILE_OCTETS {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB"));
-    }
-    Ok(octets)
+    let digests = [Sha256::of(&pem), Sha256::of(secret.expose())].map(|digest| *digest.as_bytes());
+    Ok(Read { certified: Arc::new(certified), contents: Sha256::of(digests.as_flattened()) })
 }
 
 /// Lets every certificate pass, and checks that the device holds its key.

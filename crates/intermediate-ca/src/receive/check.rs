@@ -2,7 +2,7 @@
 
 use api::{Refusal, custody::v1::HandoffState, handoff::v1::GetOfferResponse, journal::v1::LotAccepting};
 use bytes::Bytes;
-use mfg::{LotId, ManufacturerId, SignedTerms, Statement, Terms, journey};
+use mfg::{Bundle, LotId, ManufacturerId, SignedTerms, Statement, Terms, journey};
 use pki::{
     Certificate, DnsName, PublicKey, Sha256,
     path::{Path, PathOptions, Purpose, verify_path},
@@ -64,7 +64,8 @@ fn sender_stands(
     let custody = match papers.issuer_chain.split_first() {
         Some((first, above)) => {
             let path = verified_path(receiver, first, above)?;
-            journey::read_issuer(&path, Some(&receiver.bundle)).map_err(named(mfg::JourneyRefusal::reason))?
+            journey::read_issuer(&path, Some(&receiver.authority.bundle()))
+                .map_err(named(mfg::JourneyRefusal::reason))?
         }
         None => None,
     };
@@ -79,13 +80,13 @@ fn sender_stands(
 
 /// The identity key of a sender with this digest: of the brand from the bundle, of everybody else from the terms.
 pub(crate) fn sender_key<'a>(
-    receiver: &'a Receiver,
+    bundle: &'a Bundle,
     terms: &'a Terms,
     from: &'a ManufacturerId,
     digest: &Sha256,
 ) -> Option<&'a PublicKey> {
     if *from == terms.document().brand {
-        return receiver.bundle.identity_keys_of(from).find(|key| key.sha256() == *digest);
+        return bundle.identity_keys_of(from).find(|key| key.sha256() == *digest);
     }
     terms.identity_key(from, digest)
 }
@@ -109,7 +110,8 @@ pub(super) fn carried(
         .map(wire::read_timestamp)
         .ok_or_else(|| Refusal::malformed("offer", "does not say when it ends"))?;
     let digest = wire::read_digest("identity_key_digest", &offer.identity_key_digest)?;
-    let key = sender_key(receiver, terms.terms(), &consignment.from, &digest)
+    let bundle = receiver.authority.bundle();
+    let key = sender_key(&bundle, terms.terms(), &consignment.from, &digest)
         .ok_or_else(|| invalid("names no identity key of its sender"))?;
     let seconds = u64::try_from(expires_at.as_secs()).map_err(|_| invalid("has an impossible end"))?;
     Statement::offer(consignment, seconds)
@@ -152,7 +154,8 @@ pub(super) fn signed(
         .split_first()
         .ok_or_else(|| Refusal::new("OFFER_MISMATCH", format!("the sender answered no certificate for lot {lot}")))?;
     let path = verified_path(receiver, first, above)?;
-    let custody = journey::read_custody(&path, Some(&receiver.bundle)).map_err(named(mfg::JourneyRefusal::reason))?;
+    let custody =
+        journey::read_custody(&path, Some(&receiver.authority.bundle())).map_err(named(mfg::JourneyRefusal::reason))?;
     let mismatch =
         |what: &str| Refusal::new("OFFER_MISMATCH", format!("the certificate of lot {lot} carries another {what}"));
     if !is_key(&accepting.key_digest, &custody.public_key.sha256()) {
@@ -177,7 +180,8 @@ fn verified_terms(
     bytes: &Bytes,
     signature: &Bytes,
 ) -> Result<SignedTerms, Refusal> {
-    let terms = SignedTerms::verify(bytes, signature, &receiver.bundle).map_err(named(mfg::TermsRefusal::reason))?;
+    let terms = SignedTerms::verify(bytes, signature, &receiver.authority.bundle())
+        .map_err(named(mfg::TermsRefusal::reason))?;
     let consignment = &facts.consignment;
     if terms.digest() != consignment.terms_digest {
         return Err(Refusal::new(
@@ -201,5 +205,6 @@ fn verified_path(receiver: &Receiver, first: &Bytes, above: &[Bytes]) -> Result<
     let ca = parse(first)?;
     let candidates = above.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     let options = PathOptions::new(receiver.authority.now(), Purpose::Any);
-    verify_path(&ca, &candidates, &receiver.bundle.anchors, &options).map_err(named(pki::path::PathRefusal::reason))
+    verify_path(&ca, &candidates, &receiver.authority.bundle().anchors, &options)
+        .map_err(named(pki::path::PathRefusal::reason))
 }

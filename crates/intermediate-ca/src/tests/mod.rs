@@ -251,10 +251,11 @@ fn receiver(
         entropy: Arc::new(SeededEntropy::new(2)),
         workers: Workers::Inline,
     };
+    let authority = Authority::new(maker("factory-y"), Arc::new(copy(&KEYS.factory)), seams, serials(3));
+    authority.know(bundle());
     Arc::new(Receiver {
-        authority: Arc::new(Authority::new(maker("factory-y"), Arc::new(copy(&KEYS.factory)), seams, serials(3))),
+        authority: Arc::new(authority),
         lot_keys: SecretDirectory::create(&folder.path().join("lot-keys")).unwrap(),
-        bundle: Arc::new(bundle()),
         stage: Stage::Development,
         upstreams: Upstreams(BTreeMap::from([(maker("company-x"), sender.channel().into())])),
         reports: Arc::default(),

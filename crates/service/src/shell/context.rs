@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
+use super::follow::Looks;
 use crate::client::{self, PeerChannel, Reaches};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{ConfigDirectory, Limits};
+use crate::files::FromFiles;
 use crate::health::Readiness;
 use crate::identity::SpiffeId;
 use crate::metrics::Metrics;
@@ -43,6 +45,7 @@ pub struct Context {
     pub(super) metrics: Metrics,
     pub(super) tracing: Tracing,
     pub(super) reaches: Reaches,
+    pub(super) looks: Looks,
     pub(super) stop: Stop,
     pub(super) background: CancellationToken,
 }
@@ -106,6 +109,13 @@ impl Context {
     #[must_use]
     pub fn background(&self) -> &CancellationToken {
         &self.background
+    }
+
+    /// Looks at files every `limits.credentials_poll_ms` until the service ends, and takes them when they changed and are good.
+    /// `name` is what they are called at `/metrics` and in the log; docs/metrics.md lists the names.
+    pub fn follow(&self, name: &'static str, files: Arc<dyn FromFiles>) {
+        let (poll, end) = (self.limits.credentials_poll(), self.background.clone());
+        self.looks.follow(name, files, poll, end);
     }
 
     /// A channel to another service, which carries traces on and tells at `/metrics` whether the peer can be reached; see

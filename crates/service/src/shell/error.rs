@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 
 use crate::config::ConfigError;
+use crate::files::FileError;
 use crate::secret::SecretError;
 use crate::tls::CredentialsError;
 
@@ -25,6 +26,9 @@ pub enum StartError {
     /// The service certificate, key or a bundle is refused.
     #[error("the service's credentials are refused")]
     Credentials(#[from] CredentialsError),
+    /// A file that the service needs was not read.
+    #[error("a file cannot be read")]
+    File(#[from] FileError),
     /// A key file is refused.
     #[error("a key file is refused")]
     Secret(#[from] SecretError),
@@ -117,6 +121,7 @@ impl StartError {
             Self::Usage { .. } => "USAGE",
             Self::Config(error) => error.reason(),
             Self::Credentials(error) => error.reason(),
+            Self::File(error) => error.reason(),
             Self::Secret(error) => error.reason(),
             Self::PortInUse { .. } => "PORT_IN_USE",
             Self::Listen { .. } => "LISTEN_FAILED",
@@ -138,6 +143,7 @@ impl StartError {
             Self::Config(ConfigError::Malformed { .. } | ConfigError::Field { .. }) => 2,
             Self::Credentials(error) => credentials_exit_code(error),
             Self::Secret(error) => secret_exit_code(error),
+            Self::File(FileError::Missing { .. } | FileError::Unreadable { .. }) => 3,
             Self::PortInUse { .. } | Self::Listen { .. } | Self::Missing { .. } => 3,
             Self::Setup { .. } | Self::Refused { .. } | Self::Fatal { .. } | Self::Close { .. } => 1,
         }
@@ -146,7 +152,7 @@ impl StartError {
 
 fn credentials_exit_code(error: &CredentialsError) -> u8 {
     match error {
-        CredentialsError::Missing { .. } | CredentialsError::Unreadable { .. } => 3,
+        CredentialsError::File(FileError::Missing { .. } | FileError::Unreadable { .. }) => 3,
         CredentialsError::Key(error) => secret_exit_code(error),
         CredentialsError::KeyMalformed { .. }
         | CredentialsError::Malformed { .. }

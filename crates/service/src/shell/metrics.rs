@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::accept::ConnectionCounts;
 use crate::authorization::Table;
 use crate::guard::RequestCounts;
-use crate::metrics::{Collector, DescriptorEncoder, Metrics, tell_count, tell_state};
+use crate::metrics::{Collector, DescriptorEncoder, Metrics, tell_state};
 use crate::tls::Credentials;
 
 const SECONDS_A_DAY: i64 = 86_400;
@@ -25,7 +25,7 @@ impl Counts {
     }
 }
 
-/// The process's certificate, and how its files are doing.
+/// The process's certificate.
 #[derive(Debug)]
 struct OwnCredentials(Arc<Credentials>);
 
@@ -34,15 +34,6 @@ impl Collector for OwnCredentials {
         let (credentials, encoder) = (&self.0, &mut encoder);
         let (not_after, now) = (credentials.not_after().as_secs(), credentials.now().as_secs());
         let days_left = not_after.saturating_sub(now).div_euclid(SECONDS_A_DAY);
-        let refused = i64::from(credentials.are_files_refused());
-        tell_count(encoder, "tls_reloads", "Times that new files were taken into use", credentials.reloads())?;
-        tell_count(encoder, "tls_reload_failures", "Looks at files that were refused", credentials.reload_failures())?;
-        tell_state(
-            encoder,
-            "tls_files_refused",
-            "1 while the files are not what is in use: they were refused",
-            refused,
-        )?;
         tell_state(encoder, "certificate_not_after_seconds", "End of our own certificate since 1970", not_after)?;
         tell_state(encoder, "certificate_days_left", "Whole days that our own certificate is still valid", days_left)
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::follow::Looks;
 use super::serving::{self, Sockets};
 use super::{Context, Service, StartError, Stop, World};
 use crate::client::Reaches;
@@ -107,6 +108,7 @@ pub async fn start<S: Service>(
         limits: config.limits().clone(),
         readiness: Readiness::new(),
         reaches: Reaches::register(&metrics),
+        looks: Looks::register(&metrics),
         metrics,
         tracing,
         stop: Stop::default(),

@@ -12,11 +12,11 @@ use super::metrics::Counts;
 use super::{BoxError, Built, CloseHook, Context, Running, StartError};
 use crate::accept;
 use crate::config::Limits;
+use crate::files::{FromFiles, Reload};
 use crate::guard::GuardLayer;
 use crate::health::{self, Condition};
 use crate::net::Listener;
-use crate::refusal::chain;
-use crate::tls::Reload;
+use crate::refusal::{Refusal, chain};
 
 /// A request's header list; ids, deadlines and trace context fit many times over.
 const MAX_HEADER_LIST_OCTETS: u32 = 16 * 1024;
@@ -58,7 +58,7 @@ pub(super) fn spawn(context: Context, built: Built, sockets: Sockets) -> Result<
     ));
 
     health::spawn(sockets.health, context.readiness.clone(), context.metrics.clone(), ends.probes.clone());
-    tokio::spawn(watch_credentials(context.clone()));
+    context.follow("tls", Arc::new(OwnCertificate::new(&context)));
     context.readiness.set("process", Condition::Holds);
 
     Ok(Running {
@@ -141,27 +141,30 @@ pub(super) async fn close(hook: CloseHook, limits: &Limits) -> Result<(), StartE
     }
 }
 
-/// Looks at the credential files from time to time until the service ends.
-async fn watch_credentials(context: Context) {
-    loop {
-        let not_after = context.credentials.not_after();
-        let condition = match context.clock().now() <= not_after {
+/// The credential files; at every look, readiness says whether our own certificate is still valid.
+struct OwnCertificate(Context);
+
+impl OwnCertificate {
+    fn new(context: &Context) -> Self {
+        let own = Self(context.clone());
+        own.tell();
+        own
+    }
+
+    fn tell(&self) {
+        let not_after = self.0.credentials.not_after();
+        let condition = match self.0.clock().now() <= not_after {
             true => Condition::Holds,
             false => Condition::Fails(format!("our certificate expired at {not_after}")),
         };
-        context.readiness.set("certificate", condition);
-        tokio::select! {
-            () = tokio::time::sleep(context.limits.credentials_poll()) => {}
-            () = context.background.cancelled() => return,
-        }
-        let credentials = Arc::clone(&context.credentials);
-        match tokio::task::spawn_blocking(move || credentials.reload()).await {
-            Ok(Ok(Reload::Unchanged)) => {}
-            Ok(Ok(Reload::Swapped)) => {
-                tracing::info!(not_after = %context.credentials.not_after(), "credentials reloaded")
-            }
-            Ok(Err(error)) => tracing::error!(reason = error.reason(), error = %chain(&error), "credentials kept"),
-            Err(error) => tracing::error!(%error, "looking at the credentials failed"),
-        }
+        self.0.readiness.set("certificate", condition);
+    }
+}
+
+impl FromFiles for OwnCertificate {
+    fn reload(&self) -> Result<Reload, Refusal> {
+        let outcome = FromFiles::reload(self.0.credentials.as_ref());
+        self.tell();
+        outcome
     }
 }

@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use api::Refusal;
 use pki::{Sha256, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
@@ -15,31 +15,19 @@ use super::refusal::PeerRefusal;
 use super::trust::{Anchor, Bundle, Trust, TrustedPeer};
 use crate::clock::Clock;
 use crate::config::{ConfigDirectory, IdentitySection, Peer};
+use crate::files::{self, FileError, FromFiles, MAX_CERTIFICATE_FILE_OCTETS, Reload};
 use crate::identity::SpiffeId;
 use crate::secret::{self, SecretBytes, SecretError};
 
-/// A file of certificates larger than this is a mistake.
-const MAX_CERTIFICATE_FILE_OCTETS: u64 = 1024 * 1024;
 /// More CA certificates than this in one bundle are a mistake.
 const MAX_ANCHORS: usize = 100;
 
 /// Why the process's identity or a peer's bundle cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
-    /// A file is not there.
-    #[error("{0} does not exist", file.display())]
-    Missing {
-        /// The file.
-        file: PathBuf,
-    },
     /// A file cannot be read.
-    #[error("{0} cannot be read", file.display())]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
+    #[error("a file of certificates is refused")]
+    File(#[from] FileError),
     /// The private key file is refused.
     #[error("the service key is refused")]
     Key(#[from] SecretError),
@@ -100,8 +88,7 @@ impl CredentialsError {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Missing { .. } => "FILE_MISSING",
-            Self::Unreadable { .. } => "FILE_UNREADABLE",
+            Self::File(error) => error.reason(),
             Self::Key(error) => error.reason(),
             Self::KeyMalformed { .. } => "KEY_FILE_MALFORMED",
             Self::Malformed { .. } => "FILE_MALFORMED",
@@ -113,23 +100,11 @@ impl CredentialsError {
     }
 }
 
-/// What a look at the files found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reload {
-    /// The files are those in use.
-    Unchanged,
-    /// New content was judged good and is in use for new connections.
-    Swapped,
-}
-
 /// The process's identity and everyone it trusts. New connections use what is current; open ones stay as they are.
 pub struct Credentials {
     files: Files,
     clock: Arc<dyn Clock>,
     current: RwLock<Arc<Material>>,
-    reloads: AtomicU64,
-    failures: AtomicU64,
-    refused: AtomicBool,
 }
 
 struct Files {
@@ -171,37 +146,15 @@ impl Credentials {
             peers: peers.iter().map(|peer| (peer.clone(), directory.path(&peer.bundle))).collect(),
         };
         let material = files.judge(&files.read()?, clock.now())?;
-        Ok(Arc::new(Self {
-            files,
-            clock,
-            current: RwLock::new(Arc::new(material)),
-            reloads: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
-            refused: AtomicBool::new(false),
-        }))
+        Ok(Arc::new(Self { files, clock, current: RwLock::new(Arc::new(material)) }))
     }
 
     /// Looks at the files; if they changed and are good, new connections use them. If not, all stays as it was.
     /// Blocks on the disk.
     ///
     /// # Errors
-    /// [`CredentialsError`]; counted in [`Self::reload_failures`].
+    /// [`CredentialsError`]
     pub fn reload(&self) -> Result<Reload, CredentialsError> {
-        let outcome = self.try_reload();
-        self.refused.store(outcome.is_err(), Ordering::Relaxed);
-        match &outcome {
-            Ok(Reload::Unchanged) => {}
-            Ok(Reload::Swapped) => {
-                self.reloads.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(_) => {
-                self.failures.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        outcome
-    }
-
-    fn try_reload(&self) -> Result<Reload, CredentialsError> {
         let contents = self.files.read()?;
         let old = self.material();
         if contents.digest() == old.contents {
@@ -228,30 +181,18 @@ impl Credentials {
         self.material().not_after
     }
 
-    /// How often new files were taken into use.
-    #[must_use]
-    pub fn reloads(&self) -> u64 {
-        self.reloads.load(Ordering::Relaxed)
-    }
-
-    /// How often changed files were refused.
-    #[must_use]
-    pub fn reload_failures(&self) -> u64 {
-        self.failures.load(Ordering::Relaxed)
-    }
-
-    /// Whether the files, at the last look, were not what is in use because they were refused.
-    #[must_use]
-    pub fn are_files_refused(&self) -> bool {
-        self.refused.load(Ordering::Relaxed)
-    }
-
     pub(super) fn material(&self) -> Arc<Material> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn now(&self) -> UnixTime {
         self.clock.now()
+    }
+}
+
+impl FromFiles for Credentials {
+    fn reload(&self) -> Result<Reload, Refusal> {
+        Self::reload(self).map_err(|error| Refusal::from_error(error.reason(), &error))
     }
 }
 
@@ -274,9 +215,13 @@ impl Contents {
 impl Files {
     fn read(&self) -> Result<Contents, CredentialsError> {
         Ok(Contents {
-            certificate: read_bounded(&self.certificate)?,
+            certificate: files::read(&self.certificate, MAX_CERTIFICATE_FILE_OCTETS)?,
             key: secret::read_key_file(&self.key)?,
-            bundles: self.peers.iter().map(|(_, file)| read_bounded(file)).collect::<Result<_, _>>()?,
+            bundles: self
+                .peers
+                .iter()
+                .map(|(_, file)| files::read(file, MAX_CERTIFICATE_FILE_OCTETS))
+                .collect::<Result<_, _>>()?,
         })
     }
 
@@ -356,21 +301,4 @@ fn certificates(file: &std::path::Path, octets: &[u8]) -> Result<Vec<Certificate
         return Err(malformed("holds no certificate in PEM".to_owned()));
     }
     Ok(all)
-}
-
-fn read_bounded(file: &std::path::Path) -> Result<Vec<u8>, CredentialsError> {
-    use std::io::{Error, ErrorKind, Read};
-    let unreadable = |source: Error| {
-        if source.kind() == ErrorKind::NotFound {
-            return CredentialsError::Missing { file: file.to_owned() };
-        }
-        CredentialsError::Unreadable { file: file.to_owned(), source }
-    };
-    let mut octets = Vec::new();
-    let open = std::fs::File::open(file).map_err(unreadable)?;
-    open.take(MAX_CERTIFICATE_FILE_OCTETS + 1).read_to_end(&mut octets).map_err(unreadable)?;
-    if octets.len() as u64 > MAX_CERTIFICATE_FILE_OCTETS {
-        return Err(unreadable(Error::new(ErrorKind::FileTooLarge, "larger than 1 MiB")));
-    }
-    Ok(octets)
 }
