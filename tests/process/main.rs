@@ -8,6 +8,7 @@ mod end;
 mod handoff_killed;
 mod hub;
 mod line_killed;
+mod outage;
 mod people;
 mod room;
 mod scripts;
