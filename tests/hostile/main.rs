@@ -51,6 +51,14 @@ fn the_seeds_are_what_the_readers_accept() {
     assert!(pki::RevocationList::parse(&seeds::of("revocation_list")[0]).is_ok());
     let token = String::from_utf8(seeds::of("page_token").remove(0)).unwrap();
     assert!(records::page::Page::read("lots", 10, &token).is_ok());
+    let configurations = seeds::of("configuration");
+    let text = |at: usize| std::str::from_utf8(&configurations[at]).unwrap();
+    let file = Path::new("sample.toml");
+    assert!(service::config::parse::<root_ca::Config>(text(0), file).is_ok());
+    assert!(service::config::parse::<intermediate_ca::Config>(text(1), file).is_ok());
+    assert!(service::config::parse::<provisioner::Config>(text(2), file).is_ok());
+    assert!(service::config::parse::<hub::Config>(text(3), file).is_ok());
+    assert!((4..6).all(|at| service::config::parse_document::<ceremony::Input>(text(at), file).is_ok()));
     for bag in &seeds::of("property_bag")[..2] {
         assert!(!device_wire::bag::decode(std::str::from_utf8(bag).unwrap()).unwrap().is_empty());
     }

@@ -51,6 +51,7 @@ pub(crate) fn of(target: &str) -> Vec<Vec<u8>> {
             let pkcs8 = key().to_pkcs8().unwrap();
             vec![pkcs8.to_vec(), pem::encode("PRIVATE KEY", &pkcs8).into_bytes()]
         }
+        "configuration" => configurations(),
         "property_bag" => PROPERTY_BAGS.iter().map(|text| text.as_bytes().to_vec()).collect(),
         "mqtt_packets" => {
             devices::mqtt_packets().into_iter().map(|packet| [&[3], packet.as_slice()].concat()).collect()
@@ -74,6 +75,14 @@ fn published_vectors() -> Vec<Value> {
 
 fn text_of(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
+}
+
+/// The samples that are shipped.
+fn configurations() -> Vec<Vec<u8>> {
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    let samples =
+        ["dev/root-ca", "dev/intermediate-ca", "dev/provisioner", "dev/hub", "ceremony/root", "ceremony/order-ca"];
+    samples.map(|sample| fs::read(deploy.join(sample).with_extension("toml")).unwrap()).to_vec()
 }
 
 /// Chains of other makers, the leaf first, the anchors last.

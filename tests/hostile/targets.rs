@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::LazyLock,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -22,6 +22,7 @@ use pki::{
     pem,
 };
 use prost::Message;
+use service::config::{self, ConfigError, ServiceConfig};
 use store::{EmbeddedStore, Options, Position, Store as _, StoreIdentity};
 
 /// A reader by its name.
@@ -40,6 +41,7 @@ pub const TARGETS: &[Target] = &[
     ("page_token", page_token),
     ("grpc_bodies", grpc_bodies),
     ("private_key", private_key),
+    ("configuration", configuration),
     ("property_bag", property_bag),
     ("mqtt_packets", mqtt_packets),
     ("amqp_frames", amqp_frames),
@@ -189,6 +191,41 @@ pub fn private_key(octets: &[u8]) {
         assert!(key.to_pkcs8().is_ok());
     }
     let _ = SoftwareKey::from_encrypted_pkcs8(octets, &Passphrase::new("1234"));
+}
+
+/// A file that somebody wrote: each service's configuration, and what a ceremony is to make. What is refused is refused by its line or
+/// its field; what is taken would not be with a section that nobody knows.
+pub fn configuration(octets: &[u8]) {
+    let Ok(text) = std::str::from_utf8(octets) else { return };
+    fn service<C: ServiceConfig>(text: &str, file: &Path) -> Result<(), ConfigError> {
+        config::parse::<C>(text, file).map(|config| {
+            let limits = config.limits();
+            assert!(limits.message_bytes() > 0 && !limits.handshake_timeout().is_zero(), "no limit at all");
+            assert!(config.peers().iter().all(|peer| !peer.roles.is_empty()), "a peer that could do nothing");
+        })
+    }
+    let ceremony = |text: &str, file: &Path| config::parse_document::<ceremony::Input>(text, file).map(|_| ());
+    let readers = [
+        service::<root_ca::Config>,
+        service::<intermediate_ca::Config>,
+        service::<provisioner::Config>,
+        service::<hub::Config>,
+        ceremony,
+    ];
+    for read in readers {
+        match read(text, Path::new("a.toml")) {
+            Ok(()) => {
+                let refused =
+                    read(&format!("{text}\n[unheard_of]\n"), Path::new("a.toml")).expect_err("strange section");
+                assert!(refused.to_string().contains("unheard_of"), "{refused}");
+            }
+            Err(ConfigError::Malformed { line, .. }) => {
+                assert!((1..=text.lines().count() + 1).contains(&line), "line {line}")
+            }
+            Err(ConfigError::Field { field, .. }) => assert!(!field.is_empty(), "a field without a name"),
+            Err(refused @ (ConfigError::Missing { .. } | ConfigError::Unreadable { .. })) => panic!("{refused}"),
+        }
+    }
 }
 
 /// A topic with its property bag. What is read can be written and is then the same.

@@ -172,7 +172,7 @@ pub fn read<C: ServiceConfig>(file: &Path) -> Result<C, ConfigError> {
 /// # Errors
 /// [`ConfigError`], naming file, line and field.
 pub fn parse<C: ServiceConfig>(text: &str, file: &Path) -> Result<C, ConfigError> {
-    let config: C = parse_toml(text, file)?;
+    let config: C = parse_document(text, file)?;
     check_shared(&config).map_err(|found| ConfigError::Field {
         file: file.to_owned(),
         field: found.field,
@@ -187,7 +187,22 @@ pub fn parse<C: ServiceConfig>(text: &str, file: &Path) -> Result<C, ConfigError
 /// [`ConfigError`], naming file, line and field.
 pub fn read_document<D: for<'de> Deserialize<'de>>(file: &Path) -> Result<(D, String), ConfigError> {
     let text = read_text(file)?;
-    Ok((parse_toml(&text, file)?, text))
+    Ok((parse_document(&text, file)?, text))
+}
+
+/// Parses the text of such a file; `file` is for messages only.
+///
+/// # Errors
+/// [`ConfigError::Malformed`], naming file, line and field.
+pub fn parse_document<D: for<'de> Deserialize<'de>>(text: &str, file: &Path) -> Result<D, ConfigError> {
+    toml::from_str(text).map_err(|mut error| {
+        let start = error.span().map_or(0, |span| span.start);
+        let line = text.bytes().take(start).filter(|&octet| octet == b'\n').count() + 1;
+        // Without the input, the message names the field ("in `limits.drain_ms`") instead of quoting the line.
+        error.set_input(None);
+        let problem = error.to_string().trim_end().replace('\n', " ");
+        ConfigError::Malformed { file: file.to_owned(), line, problem }
+    })
 }
 
 fn read_text(file: &Path) -> Result<String, ConfigError> {
@@ -205,17 +220,6 @@ fn read_text(file: &Path) -> Result<String, ConfigError> {
         return Err(unreadable(Error::new(ErrorKind::FileTooLarge, "larger than 1 MiB")));
     }
     Ok(text)
-}
-
-fn parse_toml<C: for<'de> Deserialize<'de>>(text: &str, file: &Path) -> Result<C, ConfigError> {
-    toml::from_str(text).map_err(|mut error| {
-        let start = error.span().map_or(0, |span| span.start);
-        let line = text.bytes().take(start).filter(|&octet| octet == b'\n').count() + 1;
-        // Without the input, the message names the field ("in `limits.drain_ms`") instead of quoting the line.
-        error.set_input(None);
-        let problem = error.to_string().trim_end().replace('\n', " ");
-        ConfigError::Malformed { file: file.to_owned(), line, problem }
-    })
 }
 
 fn check_shared(config: &impl ServiceConfig) -> Result<(), FieldProblem> {
