@@ -81,28 +81,7 @@ impl Desk {
             Some(key) => self.on_record(key).await?,
             None => None,
         };
-        if let Some(itself) = &itself {
-            same_request(order, asked_key, itself)?;
-        }
-        let request = itself.as_ref().map_or(Rule::Absent, |itself| Rule::At(itself.at));
-        let own = |unit: &UnitOnRecord| itself.as_ref().is_some_and(|i| i.requested_at == unit.requested_at);
-        let newest = match (&itself, unit) {
-            (Some(itself), Some(unit)) if own(&unit) && itself.at > unit.at => Some(itself.clone()),
-            // Replaced or reworked since: the request is answered with what it got, for ever.
-            (Some(itself), Some(unit)) if !own(&unit) && matches!(itself.stage, Stage::Issued(_)) => {
-                return Ok(Standing::Found(itself.clone()));
-            }
-            (_, Some(unit)) => Some(unit),
-            (itself, None) => itself.clone(),
-        };
-        match newest {
-            None => Ok(Standing::Free { unit: Rule::Absent, request }),
-            // Nothing came of it: it is made again, against that record.
-            Some(UnitOnRecord { stage: Stage::Refused, at, .. }) => Ok(Standing::Free { unit: Rule::At(at), request }),
-            Some(unit) if own(&unit) => Ok(Standing::Found(unit)),
-            // Another request for the same unit: the same answer for the same key, a conflict otherwise.
-            Some(unit) => same_unit(order, asked_key, &unit).map(|()| Standing::Found(unit)),
-        }
+        what_stands(order, asked_key, unit, itself)
     }
 
     /// Records the request; none when another was faster at one of its keys.
@@ -196,6 +175,38 @@ impl Desk {
     }
 }
 
+/// What a unit and a request come to that were read one after the other: the unit may be older than what its request tells by now.
+fn what_stands(
+    order: &UnitOrder,
+    asked_key: Option<&Sha256>,
+    unit: Option<UnitOnRecord>,
+    itself: Option<UnitOnRecord>,
+) -> Result<Standing, Refusal> {
+    if let Some(itself) = &itself {
+        same_request(order, asked_key, itself)?;
+    }
+    let request = itself.as_ref().map_or(Rule::Absent, |itself| Rule::At(itself.at));
+    let own = |unit: &UnitOnRecord| itself.as_ref().is_some_and(|i| i.requested_at == unit.requested_at);
+    let newest = match (&itself, unit) {
+        // Another try recorded it since the unit was read: the two keys of a record are set together.
+        (Some(itself), Some(unit)) if itself.at > unit.at => Some(itself.clone()),
+        // Replaced or reworked since: the request is answered with what it got, for ever.
+        (Some(itself), Some(unit)) if !own(&unit) && matches!(itself.stage, Stage::Issued(_)) => {
+            return Ok(Standing::Found(itself.clone()));
+        }
+        (_, Some(unit)) => Some(unit),
+        (itself, None) => itself.clone(),
+    };
+    match newest {
+        None => Ok(Standing::Free { unit: Rule::Absent, request }),
+        // Nothing came of it: it is made again, against that record.
+        Some(UnitOnRecord { stage: Stage::Refused, at, .. }) => Ok(Standing::Free { unit: Rule::At(at), request }),
+        Some(unit) if own(&unit) => Ok(Standing::Found(unit)),
+        // Another request for the same unit: the same answer for the same key, a conflict otherwise.
+        Some(unit) => same_unit(order, asked_key, &unit).map(|()| Standing::Found(unit)),
+    }
+}
+
 pub(super) fn in_progress(device_id: &str) -> Refusal {
     Refusal::new("IN_PROGRESS", format!("unit {device_id} is being worked on by another request"))
         .retry_after(Duration::from_millis(50))
@@ -262,5 +273,54 @@ pub(super) fn occasion(requested: &UnitRequested) -> Occasion {
     match Occasion::try_from(requested.occasion.cast_signed()) {
         Ok(Occasion::Unspecified) | Err(_) => Occasion::First,
         Ok(occasion) => occasion,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use api::RequestId;
+    use pki::UnixTime;
+    use records::Caller;
+    use store::Position;
+
+    use super::*;
+
+    #[test]
+    fn a_unit_that_was_read_before_its_request_was_made_again_is_the_requests_own() {
+        let caller = Caller { manufacturer: "technician-z".to_owned(), by: "line-1".to_owned() };
+        let order = UnitOrder {
+            act: Act {
+                at: UnixTime::parse("2026-06-01T00:00:00Z").unwrap(),
+                caller,
+                request: Some(RequestId::from_octets([1; 16])),
+            },
+            device_id: DeviceId::parse("sn1").unwrap(),
+            lot: None,
+            key: KeySource::Server(KeyKind::P256),
+            occasion: Occasion::First,
+        };
+        let requested = |at: u64, stage: Stage| UnitOnRecord {
+            at: Position::from_u64(at),
+            requested_at: 1,
+            requested: UnitRequested {
+                device_id: "sn1".to_owned(),
+                lot: "t7".to_owned(),
+                key_digest: vec![u8::try_from(at).unwrap(); 32].into(),
+                server_made_key: true,
+                occasion: 0,
+                before_at: None,
+            },
+            stage,
+        };
+        // One try made the key and was refused; the next made another key, all between the two reads.
+        let (first, refused) = (requested(1, Stage::Requested), requested(2, Stage::Refused));
+        let again = UnitOnRecord { requested_at: 3, ..requested(3, Stage::Requested) };
+        for unit in [first, refused] {
+            let Standing::Found(found) = what_stands(&order, None, Some(unit), Some(again.clone())).unwrap() else {
+                panic!("the request is on record")
+            };
+            assert_eq!(found.at, again.at);
+        }
     }
 }
