@@ -29,7 +29,7 @@ mod packages {
 
 pub use packages::countersign::{
     custody, handoff, hub, issuance, journal, lot, manifest, manufacturer, order, possession, program, provisioning,
-    reason,
+    reason, store,
 };
 
 /// The descriptors of every package, for reflection.

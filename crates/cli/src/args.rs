@@ -54,6 +54,9 @@ pub(crate) enum Command {
     /// Makes a development chain for you to start: keys, a root, commented configurations, stores, what to do next.
     #[command(after_help = "Example:\n  countersign init my-chain")]
     Init(InitArgs),
+    /// Copies the store of a service that runs into a folder. No key is in it.
+    #[command(after_help = "Example:\n  countersign backup --at intermediate-ca --out backups/2026-11-29")]
+    Backup(BackupArgs),
     /// Prints a script that completes commands and flags in your shell.
     #[command(
         after_help = "Example:\n  countersign completions bash > ~/.local/share/bash-completion/completions/countersign"
@@ -94,6 +97,22 @@ pub(crate) struct DemoArgs {
     #[arg(long)]
     pub(crate) standard_ports: bool,
     /// Output: words or JSON (the manifest).
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// The folder to write; it must be empty or not there.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Who you are and which services you work with; without it, the environment's COUNTERSIGN_PROFILE.
+    #[arg(long = "as", value_name = "FILE")]
+    pub(crate) profile: Option<PathBuf>,
+    /// Which of the profile's services, by its role.
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) at: Option<String>,
+    /// Output: words or JSON.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
 }

@@ -5,6 +5,7 @@
 //! The services run by the hidden subcommand `service`, so that one binary is enough for a demo. Start at [`main`].
 
 mod args;
+mod backup;
 mod bench;
 mod completions;
 mod demo;
@@ -76,6 +77,7 @@ fn run(command: Command) -> Result<ExitCode, failure::Failure> {
         Command::Hub(args) => hub::run(&args),
         Command::Ceremony(args) => make_ca::run(&args),
         Command::Init(args) => init::run(&args),
+        Command::Backup(args) => backup::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Service(args) => Ok(run_service::run(&args)),
     }

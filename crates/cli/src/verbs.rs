@@ -21,6 +21,7 @@ mod provision;
 mod request;
 mod rotation;
 mod session;
+mod stores;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -47,6 +48,7 @@ static NOUNS: &[Noun] = &[
     },
     Noun { name: "lot", about: "Lots received: receive, show, scrap, close, files.", verbs: manufacturer_side::LOT },
     Noun { name: "ca", about: "The CAs whose keys are here: show, prove to a hub.", verbs: possession::CA },
+    Noun { name: "store", about: "A service's store: show it; see also backup and restore.", verbs: stores::STORE },
     Noun { name: "device", about: "Devices: provision, confirm, scrap, and a simulated one.", verbs: line::DEVICE },
 ];
 

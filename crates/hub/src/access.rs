@@ -44,6 +44,8 @@ pub(crate) const TABLE: Table = &[
     },
     own("/countersign.hub.v1.TelemetryService/ListTelemetry", READERS),
     own("/countersign.hub.v1.TelemetryService/WatchTelemetry", READERS),
+    own("/countersign.store.v1.StoreService/GetStore", READERS),
+    own("/countersign.store.v1.StoreService/CopyStore", &[Role::Operator]),
     own(service::reflection::V1, READERS),
     own(service::reflection::V1ALPHA, READERS),
 ];
@@ -55,8 +57,9 @@ mod tests {
     #[test]
     fn every_rpc_has_its_row() {
         let reflection = [service::reflection::V1, service::reflection::V1ALPHA].map(str::to_owned);
-        let rpcs = api::rpc_names("countersign.hub.v1").into_iter().chain(reflection);
-        let difference = service::authorization::compare(TABLE, rpcs);
+        let packages = ["hub", "store"];
+        let rpcs = packages.iter().flat_map(|p| api::rpc_names(&format!("countersign.{p}.v1")));
+        let difference = service::authorization::compare(TABLE, rpcs.chain(reflection));
         assert!(difference.is_empty(), "{difference:?}");
     }
 }

@@ -10,7 +10,7 @@ use ::service::{
 };
 use api::Refusal;
 use mfg::{Bundle, bundle::MAX_LENGTH};
-use records::{CommitQueue, init_store, named, open_store};
+use records::{CommitQueue, StoreRpc, init_store, named, open_store};
 use store::Store;
 
 use crate::{
@@ -53,8 +53,9 @@ impl Service for Hub {
     async fn build(&self, config: Config, context: Context) -> Result<Built, StartError> {
         let directory = context.directory();
         let store_directory = directory.path(&config.store.directory);
-        let store =
+        let opened =
             open_store(&store_directory, Self::NAME, config.manufacturer.as_str(), context.stop(), context.metrics())?;
+        let store = Arc::clone(&opened.store);
         let (commits, committing) =
             CommitQueue::start(Arc::clone(&store)).map_err(|e| StartError::refused("SETUP_FAILED", e))?;
         commits.tell(context.metrics());
@@ -69,6 +70,7 @@ impl Service for Hub {
 
         let mut routes = tonic::service::Routes::builder();
         rpc::add(&mut routes, &registry, bound, context.limits().message_bytes());
+        StoreRpc::new(&opened).add_to(&mut routes);
         ::service::reflection::add(&mut routes, api::FILE_DESCRIPTOR_SET)?;
         Ok(Built {
             routes: routes.routes(),

@@ -21,7 +21,7 @@ use authority::{
 };
 use issuance::{Entropy, Instance, SerialSource, SoftwareKey, SystemEntropy};
 use mfg::ManufacturerId;
-use records::{init_store, open_store};
+use records::{StoreRpc, init_store, open_store};
 use tracing::info;
 
 use crate::{
@@ -57,14 +57,10 @@ impl Service for IntermediateCa {
         let directory = context.directory();
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let store_directory = directory.path(&config.store.directory);
+        let opened =
+            open_store(&store_directory, Self::NAME, config.manufacturer.as_str(), context.stop(), context.metrics())?;
         let seams = Seams {
-            store: open_store(
-                &store_directory,
-                Self::NAME,
-                config.manufacturer.as_str(),
-                context.stop(),
-                context.metrics(),
-            )?,
+            store: Arc::clone(&opened.store),
             clock: Arc::clone(context.clock()),
             entropy: Arc::clone(&entropy),
             workers: Workers::Threads,
@@ -106,6 +102,7 @@ impl Service for IntermediateCa {
             .add_service(
                 IssuanceServiceServer::new(IssuanceRpc::new(authority, line)).max_decoding_message_size(limit),
             );
+        StoreRpc::new(&opened).add_to(&mut routes);
         ::service::reflection::add(&mut routes, api::FILE_DESCRIPTOR_SET)?;
         Ok(Built {
             routes: routes.routes(),

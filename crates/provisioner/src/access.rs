@@ -23,6 +23,8 @@ pub(crate) const TABLE: Table = &[
         &[Role::Station, Role::Operator, Role::Auditor],
     ),
     own("/countersign.provisioning.v1.ProvisioningService/ListQuarantine", &[Role::Operator, Role::Auditor]),
+    own("/countersign.store.v1.StoreService/GetStore", &[Role::Operator, Role::Auditor]),
+    own("/countersign.store.v1.StoreService/CopyStore", &[Role::Operator]),
     own(service::reflection::V1, &[Role::Operator, Role::Auditor]),
     own(service::reflection::V1ALPHA, &[Role::Operator, Role::Auditor]),
 ];
@@ -34,8 +36,9 @@ mod tests {
     #[test]
     fn every_rpc_has_its_row() {
         let reflection = [service::reflection::V1, service::reflection::V1ALPHA].map(str::to_owned);
-        let rpcs = api::rpc_names("countersign.provisioning.v1").into_iter().chain(reflection);
-        let difference = service::authorization::compare(TABLE, rpcs);
+        let packages = ["provisioning", "store"];
+        let rpcs = packages.iter().flat_map(|p| api::rpc_names(&format!("countersign.{p}.v1")));
+        let difference = service::authorization::compare(TABLE, rpcs.chain(reflection));
         assert!(difference.is_empty(), "{difference:?}");
     }
 }

@@ -15,7 +15,7 @@ use api::{
     issuance::v1::issuance_service_client::IssuanceServiceClient, lot::v1::lot_service_client::LotServiceClient,
     provisioning::v1::provisioning_service_server::ProvisioningServiceServer,
 };
-use records::{CommitQueue, init_store, open_store};
+use records::{CommitQueue, StoreRpc, init_store, open_store};
 use tokio::sync::watch;
 
 use crate::{
@@ -52,8 +52,9 @@ impl Service for Provisioner {
     async fn build(&self, config: Config, context: Context) -> Result<Built, StartError> {
         let directory = context.directory();
         let store_directory = directory.path(&config.store.directory);
-        let store =
+        let opened =
             open_store(&store_directory, Self::NAME, config.manufacturer.as_str(), context.stop(), context.metrics())?;
+        let store = Arc::clone(&opened.store);
         let (commits, committing) =
             CommitQueue::start(Arc::clone(&store)).map_err(|e| StartError::refused("SETUP_FAILED", e))?;
         let wrapping = secret::read_key_file(&directory.path(&config.escrow.wrapping_key))?;
@@ -116,6 +117,7 @@ impl Service for Provisioner {
         let rpc = ProvisioningRpc { desk, counts: UnitCounts::register(context.metrics()) };
         let mut routes = tonic::service::Routes::builder();
         routes.add_service(ProvisioningServiceServer::new(rpc).max_decoding_message_size(limit));
+        StoreRpc::new(&opened).add_to(&mut routes);
         ::service::reflection::add(&mut routes, api::FILE_DESCRIPTOR_SET)?;
         Ok(Built {
             routes: routes.routes(),

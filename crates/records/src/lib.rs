@@ -3,7 +3,7 @@
 //! The store knows frames, keys and tallies; the protos know messages. Here they meet: [`Act::unit`] turns a fact into a unit,
 //! [`read`] turns a record back into a fact, [`keys`] names the key spaces, [`replayed`] answers whether a request was done before,
 //! [`wire`] converts between the domain's types and the protos'; [`page`] and [`scan()`] make pages of lists, and of what is listed
-//! nowhere. It decides nothing about custody.
+//! nowhere; [`StoreRpc`] lets operators copy the store of any service. It decides nothing about custody.
 
 mod act;
 mod commit_queue;
@@ -15,12 +15,14 @@ pub mod page;
 mod read;
 mod refuse;
 mod scan;
+mod store_rpc;
 pub mod wire;
 
 pub use act::{Act, Caller};
 pub use commit_queue::CommitQueue;
 pub use once::{Once, commit_once, commit_one, reused};
-pub use open::{init_store, open_store};
+pub use open::{OpenedStore, init_store, open_store};
 pub use read::{read, read_at, replayed};
 pub use refuse::{named, refuse_conflict, refuse_store};
 pub use scan::scan;
+pub use store_rpc::StoreRpc;

@@ -58,7 +58,7 @@ mod tests {
         let directory = folder.path().join("store");
         init_store(&directory, "provisioner", "factory-y").unwrap();
         let metrics = Metrics::new();
-        let store = open_store(&directory, "provisioner", "factory-y", &Stop::default(), &metrics).unwrap();
+        let store = open_store(&directory, "provisioner", "factory-y", &Stop::default(), &metrics).unwrap().store;
         assert!(metrics.encode().unwrap().contains("countersign_store_syncs_total 0\n"));
         store.commit(vec![Unit::default(); 3]).unwrap();
         let octets = store.head().position.as_u64();

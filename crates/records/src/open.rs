@@ -7,7 +7,7 @@ use service::{
     shell::{StartError, Stop},
 };
 use store::{
-    Committed, Conflict, EmbeddedStore, Head, Key, Options, Page, Position, Receipt, Record, Store, StoreError,
+    Committed, Conflict, Copier, EmbeddedStore, Head, Key, Options, Page, Position, Receipt, Record, Store, StoreError,
     StoreIdentity, Unit,
 };
 use tracing::info;
@@ -26,6 +26,14 @@ pub fn init_store(directory: &Path, service: &str, manufacturer: &str) -> Result
     EmbeddedStore::init(directory, &identity).map_err(start_error)
 }
 
+/// A service's store, open.
+pub struct OpenedStore {
+    /// Its records.
+    pub store: Arc<dyn Store>,
+    /// For copies of it.
+    pub copier: Copier,
+}
+
 /// Opens the store of a service; a damaged index is rebuilt with progress in the log. What it does is told at `metrics`.
 ///
 /// # Errors
@@ -36,7 +44,7 @@ pub fn open_store(
     manufacturer: &str,
     stop: &Stop,
     metrics: &Metrics,
-) -> Result<Arc<dyn Store>, StartError> {
+) -> Result<OpenedStore, StartError> {
     let options = Options { synced: Some(count_syncs(metrics)), ..Options::default() };
     let store = EmbeddedStore::open(directory, options).map_err(start_error)?;
     let identity = store.identity();
@@ -49,9 +57,10 @@ pub fn open_store(
     let opened = store.opened();
     info!(replayed = opened.replayed, torn_octets = opened.torn, index_rebuilt = opened.rebuilt, "journal read");
     info!(directory = %directory.display(), position = head.position.as_u64(), chain = %head.chain, "store opened");
+    let copier = store.copier();
     let store: Arc<dyn Store> = Arc::new(Guarded { store, stop: stop.clone() });
     tell_store(metrics, &store);
-    Ok(store)
+    Ok(OpenedStore { store, copier })
 }
 
 fn start_error(error: StoreError) -> StartError {
@@ -79,6 +88,7 @@ impl<S> Guarded<S> {
                 StoreError::NotInitialised { .. }
                 | StoreError::NotEmpty { .. }
                 | StoreError::InUse { .. }
+                | StoreError::CopyMissing { .. }
                 | StoreError::FormatUnknown { .. }
                 | StoreError::IdentityInvalid { .. }
                 | StoreError::Full

@@ -49,6 +49,8 @@ pub(crate) const TABLE: Table = &[
     any("/countersign.manifest.v1.ManifestService/GetManifest", &[Role::Operator, Role::Auditor, Role::IntermediateCa]),
     own("/countersign.possession.v1.PossessionService/GetSigningCa", READERS),
     own("/countersign.possession.v1.PossessionService/ProvePossession", OPERATORS),
+    own("/countersign.store.v1.StoreService/GetStore", READERS),
+    own("/countersign.store.v1.StoreService/CopyStore", &[Role::Operator]),
     own(service::reflection::V1, &[Role::Operator, Role::Auditor]),
     own(service::reflection::V1ALPHA, &[Role::Operator, Role::Auditor]),
 ];
@@ -59,7 +61,7 @@ mod tests {
 
     #[test]
     fn every_rpc_has_its_row() {
-        let packages = ["program", "manufacturer", "order", "handoff", "manifest", "possession"];
+        let packages = ["program", "manufacturer", "order", "handoff", "manifest", "possession", "store"];
         let rpcs = packages.iter().flat_map(|p| api::rpc_names(&format!("countersign.{p}.v1")));
         let reflection = [service::reflection::V1, service::reflection::V1ALPHA].map(str::to_owned);
         let difference = service::authorization::compare(TABLE, rpcs.chain(reflection));

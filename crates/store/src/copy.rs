@@ -1,7 +1,7 @@
-//! A copy of a store: taken while it serves, and laid down again in a directory of its own.
+//! A copy of a store: taken while it serves, kept in a folder, and laid down again as a store.
 //!
 //! What is durable in the journal never changes, so a copy needs no pause: the segments up to the durable end of one moment are a whole
-//! store. The index is not copied; it is built from the journal.
+//! store. The index is not copied; it is built from the journal. A folder with a copy is no store: it lacks the file that makes one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::embedded::{EmbeddedStore, Options};
 use crate::engine::Engine;
 use crate::error::StoreError;
 use crate::files;
@@ -17,8 +18,12 @@ use crate::open;
 use crate::outside::Sha256;
 use crate::record::Head;
 use crate::recovery::{End, Survey};
+use crate::seam::Store;
 use crate::segment;
-use crate::unit::Position;
+use crate::unit::{Position, Unit};
+
+/// The file that makes a folder a kept copy: whose it is and where it ends. It is written last.
+const KEPT: &str = "copy";
 
 /// Octets of one part.
 const PART: u64 = 256 << 10;
@@ -101,6 +106,25 @@ impl std::fmt::Debug for Copier {
 }
 
 impl StoreCopy {
+    /// The copy that [`keep_copy`] left in a folder.
+    ///
+    /// # Errors
+    /// [`StoreError::CopyMissing`] when the folder holds none, or one that was not kept to its end; what the disk says.
+    pub fn kept(dir: &Path) -> Result<Self, StoreError> {
+        let said = files::read_if_there(&dir.join(KEPT))?;
+        let said = said.ok_or_else(|| StoreError::CopyMissing { dir: dir.to_owned() })?;
+        let (identity, head) = read_label(&said)?;
+        let journal = dir.join(open::JOURNAL);
+        let mut segments = Vec::new();
+        for number in segment::numbers(&journal)? {
+            let path = segment::path(&journal, number);
+            let length = fs::metadata(&path).map_err(StoreError::io("looking at", &path))?.len();
+            segments.push((number, length));
+        }
+        let octets = segments.iter().map(|(_, length)| length).sum();
+        Ok(Self { identity, head, octets, journal, segments: segments.into_iter(), reading: None })
+    }
+
     fn next_part(&mut self) -> Result<Option<Part>, StoreError> {
         loop {
             let done = self.reading.as_ref().is_none_or(|reading| reading.offset >= reading.length);
@@ -133,17 +157,39 @@ impl Iterator for StoreCopy {
     }
 }
 
-/// Lays a copy down in a directory that is empty or not there yet. The directory is a store only once every frame was checked against
-/// the chain and the journal ends at `head`; until then, and after a refusal, it counts as never initialised.
+/// Keeps a copy in a folder that is empty or not there yet. It is a copy only once every frame was checked against the chain and the
+/// journal ends at `head`.
 ///
 /// # Errors
-/// [`StoreError::NotEmpty`]; [`StoreError::JournalDamaged`] and its kin when the copy is damaged or cut short; what the disk says.
-pub fn lay_down<E: From<StoreError>>(
+/// [`StoreError::NotEmpty`]; [`StoreError::JournalDamaged`] and its kin when what came is damaged or cut short; what the disk says.
+pub fn keep_copy<E: From<StoreError>>(
     dir: &Path,
     identity: &StoreIdentity,
     head: Head,
     parts: impl Iterator<Item = Result<Part, E>>,
 ) -> Result<(), E> {
+    fs::create_dir_all(dir).map_err(StoreError::io("creating", dir))?;
+    if fs::read_dir(dir).map_err(StoreError::io("listing", dir))?.next().is_some() {
+        return Err(StoreError::NotEmpty { dir: dir.to_owned() }.into());
+    }
+    write_journal(dir, identity, head, parts)?;
+    Ok(files::replace(dir, KEPT, label(identity, head).as_bytes())?)
+}
+
+/// Lays a copy down in a directory that is empty or not there yet, with one more unit that says so; answers where the journal ends then.
+/// The directory is a store only once every frame was checked against the chain, the copy ended at `head`, and the unit is durable;
+/// until then, and after a refusal, it counts as never initialised.
+///
+/// # Errors
+/// As [`keep_copy`].
+pub fn lay_down<E: From<StoreError>>(
+    dir: &Path,
+    identity: &StoreIdentity,
+    head: Head,
+    parts: impl Iterator<Item = Result<Part, E>>,
+    mark: Unit,
+    options: Options,
+) -> Result<Head, E> {
     fs::create_dir_all(dir).map_err(StoreError::io("creating", dir))?;
     open::check_empty(dir)?;
     let lock = open::lock(dir)?;
@@ -153,18 +199,50 @@ pub fn lay_down<E: From<StoreError>>(
         open::check_unused(&journal)?;
         fs::remove_dir_all(&journal).map_err(StoreError::io("removing", &journal))?;
     }
+    write_journal(dir, identity, head, parts)?;
+    let store = EmbeddedStore::assemble(dir, identity.clone(), lock, options)?;
+    let marked = store.commit(vec![mark])?.pop();
+    if !matches!(marked, Some(Ok(_))) {
+        return Err(StoreError::damaged(0, 0, "what marks the copy as laid down runs into its own records").into());
+    }
+    let end = store.head();
+    drop(store);
+    identity.write(dir)?;
+    Ok(end)
+}
+
+/// Writes and checks a journal. After a refusal nothing is left that may be taken for one, or stands in the way of another attempt.
+fn write_journal<E: From<StoreError>>(
+    dir: &Path,
+    identity: &StoreIdentity,
+    head: Head,
+    parts: impl Iterator<Item = Result<Part, E>>,
+) -> Result<(), E> {
+    let journal = dir.join(open::JOURNAL);
     fs::create_dir(&journal).map_err(StoreError::io("creating", &journal))?;
     let written = write_parts(&journal, parts).and_then(|()| Ok(check(&journal, identity, head)?));
     if let Err(refusal) = written {
-        // Nothing of it may be taken for a store, nor stand in the way of another attempt.
         fs::remove_dir_all(&journal).map_err(StoreError::io("removing", &journal))?;
         return Err(refusal);
     }
     files::sync_dir(&journal)?;
-    files::sync_dir(dir)?;
-    identity.write(dir)?;
-    drop(lock);
-    Ok(())
+    Ok(files::sync_dir(dir)?)
+}
+
+fn label(identity: &StoreIdentity, head: Head) -> String {
+    format!("{}position {}\nchain {}\n", identity.text(), head.position, head.chain)
+}
+
+fn read_label(said: &[u8]) -> Result<(StoreIdentity, Head), StoreError> {
+    let wrong = || StoreError::IdentityInvalid { what: "what is said about the copy does not read".to_owned() };
+    let text = std::str::from_utf8(said).map_err(|_| wrong())?;
+    let at = text.find("position ").ok_or_else(wrong)?;
+    let (identity, end) = text.split_at(at);
+    let mut lines = end.lines();
+    let mut field = |name: &str| lines.next().and_then(|line| line.strip_prefix(name));
+    let position = field("position ").and_then(|number| number.parse().ok()).ok_or_else(wrong)?;
+    let chain = field("chain ").and_then(|hex| hex.parse().ok()).ok_or_else(wrong)?;
+    Ok((StoreIdentity::parse(identity)?, Head { position: Position::from_u64(position), chain }))
 }
 
 fn write_parts<E: From<StoreError>>(journal: &Path, parts: impl Iterator<Item = Result<Part, E>>) -> Result<(), E> {

@@ -126,6 +126,16 @@ impl EmbeddedStore {
     /// (`STORE_FORMAT_UNKNOWN`), a damaged journal (`JOURNAL_DAMAGED`), one that ends too early (`JOURNAL_ROLLED_BACK`).
     pub fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
         let (identity, lock) = open::take(dir)?;
+        Self::assemble(dir, identity, lock, options)
+    }
+
+    /// Opens the store of this identity in a directory that was taken.
+    pub(crate) fn assemble(
+        dir: &Path,
+        identity: StoreIdentity,
+        lock: File,
+        options: Options,
+    ) -> Result<Self, StoreError> {
         let recovered = open::recover(dir, &identity, &options)?;
         let store = *identity.store_id();
         let Options { segment_bytes, reserve_bytes, faults, .. } = options;

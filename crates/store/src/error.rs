@@ -20,6 +20,12 @@ pub enum StoreError {
         /// The directory.
         dir: PathBuf,
     },
+    /// There is no copy of a store in this folder, or one that was not kept to its end.
+    #[error("{} holds no whole copy of a store", dir.display())]
+    CopyMissing {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// Another process has the store open.
     #[error("another process uses the store in {}", dir.display())]
     InUse {
@@ -121,6 +127,7 @@ impl StoreError {
         match self {
             Self::NotInitialised { .. } => "STORE_NOT_INITIALISED",
             Self::NotEmpty { .. } => "STORE_DIR_NOT_EMPTY",
+            Self::CopyMissing { .. } => "STORE_COPY_MISSING",
             Self::InUse { .. } => "STORE_IN_USE",
             Self::FormatUnknown { .. } => "STORE_FORMAT_UNKNOWN",
             Self::IdentityInvalid { .. } => "STORE_IDENTITY_INVALID",

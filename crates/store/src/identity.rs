@@ -71,7 +71,10 @@ impl StoreIdentity {
     pub(crate) fn read(dir: &Path) -> Result<Self, StoreError> {
         let content = files::read_if_there(&dir.join(FILE))?;
         let content = content.ok_or_else(|| StoreError::NotInitialised { dir: dir.to_owned() })?;
-        let text = String::from_utf8(content).map_err(|_| invalid("not text"))?;
+        Self::parse(&String::from_utf8(content).map_err(|_| invalid("not text"))?)
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Self, StoreError> {
         let mut lines = text.lines();
         let version = lines.next().and_then(|line| line.strip_prefix("countersign-store "));
         let version = version.ok_or_else(|| invalid("it does not start with a format version"))?;
@@ -91,7 +94,7 @@ impl StoreIdentity {
         Self::new(&service, &manufacturer, store_id)
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let id: String = self.store_id.iter().map(|octet| format!("{octet:02x}")).collect();
         format!(
             "countersign-store {FORMAT}\nservice {}\nmanufacturer {}\nstore-id {id}\n",

@@ -8,7 +8,7 @@
 //!
 //! Start with [`Store`], then [`Unit`]. The engines are [`EmbeddedStore`] (an append-only journal is the truth, an index
 //! is caught up from it) and [`MemoryStore`]; both fail on command at each step when given a [`FaultPlan`]. A [`Copier`] copies an
-//! embedded store while it serves, [`lay_down`] makes a store of the copy.
+//! embedded store while it serves, [`keep_copy`] keeps the copy, [`lay_down`] makes a store of it.
 
 mod body;
 mod checkpoint;
@@ -41,7 +41,7 @@ mod seam;
 mod segment;
 mod unit;
 
-pub use copy::{Copier, Part, StoreCopy, lay_down};
+pub use copy::{Copier, Part, StoreCopy, keep_copy, lay_down};
 pub use embedded::{EmbeddedStore, Opened, Options, Progress, SyncObserver, Synced};
 pub use error::StoreError;
 pub use fault::{FaultPlan, Step};

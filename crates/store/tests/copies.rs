@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use store::{EmbeddedStore, Head, Options, Part, Position, Rule, Store, StoreError, lay_down};
+use store::{EmbeddedStore, Head, Options, Part, Position, Rule, Store, StoreCopy, StoreError, keep_copy, lay_down};
 use support::{Dir, identity, one, options, unit};
 
 /// Small segments, so that a copy has many.
@@ -35,8 +35,17 @@ fn taken(store: &EmbeddedStore) -> (Head, Vec<Part>) {
     (head, parts)
 }
 
-fn laid(dir: &std::path::Path, head: Head, parts: Vec<Part>) -> Result<(), StoreError> {
-    lay_down(dir, &identity(), head, parts.into_iter().map(Ok))
+fn laid(dir: &std::path::Path, head: Head, parts: Vec<Part>) -> Result<Head, StoreError> {
+    lay_down(dir, &identity(), head, parts.into_iter().map(Ok), mark(), segmented())
+}
+
+/// The unit that says that a store was laid down.
+fn mark() -> store::Unit {
+    unit("laid down", &[("laid-down", Rule::Any)])
+}
+
+fn marked(payloads: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    payloads.iter().cloned().chain([mark().payload]).collect()
 }
 
 #[test]
@@ -55,11 +64,11 @@ fn a_copy_of_a_store_that_commits_all_the_while_is_a_prefix_of_it() {
         while !done.load(Ordering::SeqCst) || copies == 0 {
             let (head, parts) = taken(&store);
             let to = tempfile::tempdir().unwrap();
-            laid(to.path(), head, parts).unwrap();
+            let end = laid(to.path(), head, parts).unwrap();
             let copy = EmbeddedStore::open(to.path(), options()).unwrap();
-            assert_eq!((copy.head(), copy.identity()), (head, &identity()));
+            assert_eq!((copy.head(), copy.identity()), (end, &identity()));
             let (copied, all) = (payloads(&copy), payloads(&store));
-            assert_eq!(copied[..], all[..copied.len()]);
+            assert_eq!(copied, marked(&all[..copied.len() - 1]));
             copies += 1;
         }
     });
@@ -67,10 +76,12 @@ fn a_copy_of_a_store_that_commits_all_the_while_is_a_prefix_of_it() {
     let to = tempfile::tempdir().unwrap();
     let (head, parts) = taken(&store);
     assert!(parts.len() > 5, "{} parts", parts.len());
-    laid(to.path(), head, parts).unwrap();
+    let end = laid(to.path(), head, parts).unwrap();
     let copy = EmbeddedStore::open(to.path(), segmented()).unwrap();
-    assert_eq!(payloads(&copy), payloads(&store));
-    assert_eq!(one(&copy, unit("on", &[])).unwrap().position, head.position);
+    assert_eq!(payloads(&copy), marked(&payloads(&store)));
+    let read = copy.get(&support::key("laid-down")).unwrap().unwrap();
+    assert_eq!((read.position, read.payload), (head.position, mark().payload));
+    assert_eq!(one(&copy, unit("on", &[])).unwrap().position, end.position);
 }
 
 #[test]
@@ -79,7 +90,40 @@ fn an_empty_store_can_be_copied() {
     let (head, parts) = taken(&dir.open());
     let to = tempfile::tempdir().unwrap();
     laid(to.path(), head, parts).unwrap();
-    assert_eq!(EmbeddedStore::open(to.path(), options()).unwrap().head(), head);
+    assert_eq!(payloads(&EmbeddedStore::open(to.path(), options()).unwrap()), [mark().payload]);
+}
+
+#[test]
+fn a_copy_is_kept_in_a_folder_that_is_no_store() {
+    let dir = Dir::new();
+    let store = EmbeddedStore::open(&dir.store(), segmented()).unwrap();
+    for n in 0..60 {
+        one(&store, unit(&n.to_string(), &[])).unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("kept");
+    assert_eq!(StoreCopy::kept(&kept).unwrap_err().reason(), "STORE_COPY_MISSING");
+    let (head, mut parts) = taken(&store);
+    let keep = |parts: &[Part]| keep_copy(&kept, &identity(), head, parts.iter().cloned().map(Ok::<_, StoreError>));
+    let last = parts.pop().unwrap();
+    assert_eq!(keep(&parts).unwrap_err().reason(), "JOURNAL_DAMAGED");
+    assert_eq!(StoreCopy::kept(&kept).unwrap_err().reason(), "STORE_COPY_MISSING");
+    parts.push(last);
+    keep(&parts).unwrap();
+    assert_eq!(keep(&parts).unwrap_err().reason(), "STORE_DIR_NOT_EMPTY");
+    assert_eq!(EmbeddedStore::open(&kept, options()).unwrap_err().reason(), "STORE_NOT_INITIALISED");
+
+    let copy = StoreCopy::kept(&kept).unwrap();
+    assert_eq!((&copy.identity, copy.head), (&identity(), head));
+    let to = tempfile::tempdir().unwrap();
+    lay_down(to.path(), &identity(), head, copy, mark(), options()).unwrap();
+    assert_eq!(payloads(&EmbeddedStore::open(to.path(), options()).unwrap()), marked(&payloads(&store)));
+    // What is said about it is believed as little as the journal is.
+    let label = std::fs::read_to_string(kept.join("copy")).unwrap();
+    for wrong in [label.replace("position ", "position x"), label.replace("store-id ", "store-id x"), String::new()] {
+        std::fs::write(kept.join("copy"), wrong).unwrap();
+        assert_eq!(StoreCopy::kept(&kept).unwrap_err().reason(), "STORE_IDENTITY_INVALID");
+    }
 }
 
 #[test]

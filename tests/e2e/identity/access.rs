@@ -197,6 +197,8 @@ const AT_ROOT_CA: &[(&str, &str)] = &[
     ("manifest.v1.ManifestService/GetManifest", "OAIi"),
     ("possession.v1.PossessionService/GetSigningCa", "OA"),
     ("possession.v1.PossessionService/ProvePossession", "O"),
+    ("store.v1.StoreService/GetStore", "OA"),
+    ("store.v1.StoreService/CopyStore", "O"),
 ];
 
 /// Operators hand on, the line issues, receivers receive.
@@ -230,6 +232,8 @@ const AT_INTERMEDIATE_CA: &[(&str, &str)] = &[
     ("manifest.v1.ManifestService/GetManifest", "OAIi"),
     ("possession.v1.PossessionService/GetSigningCa", "OA"),
     ("possession.v1.PossessionService/ProvePossession", "O"),
+    ("store.v1.StoreService/GetStore", "OA"),
+    ("store.v1.StoreService/CopyStore", "O"),
 ];
 
 /// Stations work.
@@ -242,6 +246,8 @@ const AT_PROVISIONER: &[(&str, &str)] = &[
     ("provisioning.v1.ProvisioningService/ScrapUnit", "SO"),
     ("provisioning.v1.ProvisioningService/ListInDoubt", "SOA"),
     ("provisioning.v1.ProvisioningService/ListQuarantine", "OA"),
+    ("store.v1.StoreService/GetStore", "OA"),
+    ("store.v1.StoreService/CopyStore", "O"),
 ];
 
 /// Operators manage, and lines register what they issued.
@@ -272,4 +278,6 @@ const AT_HUB: &[(&str, &str)] = &[
     ("hub.v1.TelemetryService/ListTelemetry", "OA"),
     ("hub.v1.TelemetryService/WatchTelemetry", "OA"),
     ("hub.v1.RegistrationService/RegisterDevices", "Pp"),
+    ("store.v1.StoreService/GetStore", "OA"),
+    ("store.v1.StoreService/CopyStore", "O"),
 ];

@@ -175,6 +175,7 @@ pub(super) fn served_by(rpc: &str) -> &'static [Role] {
         "lot" | "issuance" => &[Role::IntermediateCa],
         "provisioning" => &[Role::Provisioner],
         "hub" => &[Role::Hub],
+        "store" => &[Role::RootCa, Role::IntermediateCa, Role::Provisioner, Role::Hub],
         _ => &[],
     }
 }

@@ -13,8 +13,18 @@ use super::{
 };
 
 /// RPCs of these packages are for people and their tools.
-const PACKAGES: &[&str] =
-    &["program", "manufacturer", "order", "handoff", "manifest", "lot", "issuance", "provisioning", "possession"];
+const PACKAGES: &[&str] = &[
+    "program",
+    "manufacturer",
+    "order",
+    "handoff",
+    "manifest",
+    "lot",
+    "issuance",
+    "provisioning",
+    "possession",
+    "store",
+];
 
 /// RPCs that nobody calls from a command line.
 const BETWEEN_SERVICES: &[&str] = &[
@@ -23,6 +33,8 @@ const BETWEEN_SERVICES: &[&str] = &[
     "countersign.issuance.v1.IssuanceService/IssueDevices",
     "countersign.issuance.v1.IssuanceService/ValidateDevice",
     "countersign.issuance.v1.IssuanceService/ConfirmDevices",
+    // `countersign backup`.
+    "countersign.store.v1.StoreService/CopyStore",
 ];
 
 fn verbs() -> impl Iterator<Item = (&'static str, &'static Verb)> {

@@ -1,6 +1,7 @@
 //! The `countersign` command as people and scripts call it: what it prints, and how it ends.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod backup;
 mod batches;
 mod ceremony;
 mod chain;

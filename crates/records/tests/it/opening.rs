@@ -28,7 +28,7 @@ fn what_was_committed_is_there_when_the_store_is_opened_again() {
     let folder = tempfile::tempdir().unwrap();
     let directory = folder.path().join("store");
     init_store(&directory, "root-ca", "company-x").unwrap();
-    let open = || open_store(&directory, "root-ca", "company-x", &Stop::default(), &Metrics::new()).unwrap();
+    let open = || open_store(&directory, "root-ca", "company-x", &Stop::default(), &Metrics::new()).unwrap().store;
     let store = open();
     commit_once(store.as_ref(), &act(1), lot_unit(&act(1), "b1")).unwrap();
     let head = store.head();
@@ -51,7 +51,7 @@ fn a_store_is_used_by_one_process_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let directory = folder.path().join("store");
     init_store(&directory, "root-ca", "company-x").unwrap();
-    let open = open_store(&directory, "root-ca", "company-x", &Stop::default(), &Metrics::new()).unwrap();
+    let open = open_store(&directory, "root-ca", "company-x", &Stop::default(), &Metrics::new()).unwrap().store;
     assert_eq!(refusal(&directory, "root-ca", "company-x"), ("STORE_IN_USE", 3));
     drop(open);
     assert!(open_store(&directory, "root-ca", "company-x", &Stop::default(), &Metrics::new()).is_ok());
@@ -74,7 +74,11 @@ fn two_stores_never_have_the_same_identity() {
         .map(|name| {
             let directory = folder.path().join(name);
             init_store(&directory, "root-ca", "company-x").unwrap();
-            open_store(&directory, "root-ca", "company-x", &Stop::default(), &Metrics::new()).unwrap().head().chain
+            open_store(&directory, "root-ca", "company-x", &Stop::default(), &Metrics::new())
+                .unwrap()
+                .store
+                .head()
+                .chain
         })
         .to_vec();
     assert_ne!(heads[0], heads[1]);
