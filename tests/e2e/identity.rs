@@ -3,3 +3,5 @@
 mod access;
 mod handshake;
 mod open;
+
+pub(crate) use handshake::believing_as;

@@ -10,6 +10,7 @@ mod custody;
 mod day;
 mod devices;
 mod finish;
+mod flood;
 mod handoff;
 mod identity;
 mod issue;

@@ -14,14 +14,22 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a service tells at `/metrics`.
 pub(crate) async fn metrics(chain: &Chain, at: At) -> String {
+    let (head, body) = get(chain, at, "/metrics").await;
+    assert!(head.contains("application/openmetrics-text"), "{head}");
+    assert!(body.ends_with("# EOF\n"), "the end is told: {body}");
+    body
+}
+
+/// What a service answers to a probe that it takes: head and body.
+pub(crate) async fn get(chain: &Chain, at: At, path: &str) -> (String, String) {
     let mut stream = TcpStream::connect(chain.health(at)).await.unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: probe\r\nconnection: close\r\n\r\n").await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: probe\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 200 OK") && head.contains("application/openmetrics-text"), "{head}");
-    assert!(body.ends_with("# EOF\n"), "the end is told: {body}");
-    body.to_owned()
+    assert!(head.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    (head.to_owned(), body.to_owned())
 }
 
 /// The value of one sample: its name with its labels, as it is written.

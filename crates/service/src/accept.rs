@@ -1,23 +1,25 @@
 //! The accept loop: TCP, then the TLS handshake within its limits, then over to HTTP/2.
 
+mod peers;
+mod stream;
+
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::transport::server::Connected;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::{Limits, count};
 use crate::identity::PeerIdentity;
 use crate::metrics::{ByReason, Counter, Metrics};
 use crate::net::{BoxStream, Listener};
+use crate::places::{Place, Places};
 use crate::tls::{self, Credentials, PeerReason, PeerRefusal};
+use peers::{Counted, Peers};
+use stream::PeerStream;
 
 /// Connections that finished their handshake and wait to be taken over.
 const HANDOVER: usize = 64;
@@ -53,7 +55,8 @@ struct Gate {
     acceptor: TlsAcceptor,
     credentials: Arc<Credentials>,
     connections: Arc<Semaphore>,
-    handshakes: Arc<Semaphore>,
+    handshakes: Places,
+    peers: Peers,
     timeout: Duration,
     counts: ConnectionCounts,
     cut: CancellationToken,
@@ -71,7 +74,8 @@ pub(crate) fn spawn(
         acceptor: TlsAcceptor::from(credentials.server_config()?),
         credentials: Arc::clone(credentials),
         connections: Arc::new(Semaphore::new(count(limits.max_connections))),
-        handshakes: Arc::new(Semaphore::new(count(limits.max_handshakes))),
+        handshakes: Places::new(count(limits.max_handshakes)),
+        peers: Peers::new(count(limits.max_connections_per_peer)),
         timeout: limits.handshake_timeout(),
         counts,
         cut,
@@ -97,25 +101,23 @@ async fn accept_all(mut listener: Box<dyn Listener>, gate: Arc<Gate>, sender: mp
     }
 }
 
-/// Takes the permits and lets the handshake run by itself, so that no caller can hold up the next.
+/// Takes the permit and lets the handshake run by itself, so that no caller can hold up the next.
 fn admit(gate: &Arc<Gate>, stream: BoxStream, address: String, sender: &mpsc::Sender<io::Result<PeerStream>>) {
-    let connection = Arc::clone(&gate.connections).try_acquire_owned();
-    let handshake = Arc::clone(&gate.handshakes).try_acquire_owned();
-    let (Ok(connection), Ok(handshake)) = (connection, handshake) else {
-        let detail = "too many connections at one time";
-        gate.refuse(&PeerRefusal::new(PeerReason::ConnectionLimit, None, detail), &address);
+    let Ok(connection) = Arc::clone(&gate.connections).try_acquire_owned() else {
+        gate.refuse(&too_many("too many connections at one time", None), &address);
         return;
     };
+    let handshake = gate.handshakes.take();
     let (gate, sender) = (Arc::clone(gate), sender.clone());
     tokio::spawn(async move {
-        let outcome = gate.handshake(stream).await;
+        let outcome = gate.handshake(stream, &handshake).await;
         drop(handshake);
         match outcome {
-            Ok((stream, identity)) => {
+            Ok((stream, identity, counted)) => {
                 gate.counts.accepted.inc();
                 tracing::debug!(address, peer = %identity.id(), "connection accepted");
-                let cut = Box::pin(gate.cut.clone().cancelled_owned());
-                let stream = PeerStream { stream, peer: PeerConnection { identity }, cut, _permit: connection };
+                let peer = PeerConnection { identity };
+                let stream = PeerStream::new(stream, peer, (connection, counted), gate.timeout, gate.cut.clone());
                 // Nobody takes it when the process is stopping; it is closed then.
                 let _ = sender.send(Ok(stream)).await;
             }
@@ -124,10 +126,21 @@ fn admit(gate: &Arc<Gate>, stream: BoxStream, address: String, sender: &mpsc::Se
     });
 }
 
+fn too_many(detail: &str, presented: Option<&str>) -> PeerRefusal {
+    PeerRefusal::new(PeerReason::ConnectionLimit, presented, detail)
+}
+
 impl Gate {
-    async fn handshake(&self, stream: BoxStream) -> Result<(TlsStream<BoxStream>, PeerIdentity), PeerRefusal> {
+    async fn handshake(
+        &self,
+        stream: BoxStream,
+        place: &Place,
+    ) -> Result<(TlsStream<BoxStream>, PeerIdentity, Counted), PeerRefusal> {
         let shaken = tokio::select! {
             shaken = tokio::time::timeout(self.timeout, self.acceptor.accept(stream)) => shaken,
+            () = place.lost().cancelled() => {
+                return Err(too_many("others came to shake hands, and this took longest", None));
+            }
             () = self.cut.cancelled() => {
                 return Err(PeerRefusal::new(PeerReason::HandshakeFailed, None, "this process is stopping"));
             }
@@ -141,64 +154,15 @@ impl Gate {
             }
         };
         let identity = tls::identity_of(stream.get_ref().1, &self.credentials)?;
-        Ok((stream, identity))
+        let id = identity.id().to_string();
+        let counted = self.peers.count(id.clone());
+        let counted = counted.ok_or_else(|| too_many("too many connections of this peer at one time", Some(&id)))?;
+        Ok((stream, identity, counted))
     }
 
     fn refuse(&self, refusal: &PeerRefusal, address: &str) {
         self.counts.refused.count_named(refusal.kind().as_str());
         let presented = refusal.presented();
         tracing::warn!(address, reason = refusal.reason(), presented, %refusal, "connection refused");
-    }
-}
-
-/// A connection whose peer is known. Holds its place among `max_connections` until it is dropped.
-pub(crate) struct PeerStream {
-    stream: TlsStream<BoxStream>,
-    peer: PeerConnection,
-    cut: Pin<Box<WaitForCancellationFutureOwned>>,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Connected for PeerStream {
-    type ConnectInfo = PeerConnection;
-
-    fn connect_info(&self) -> PeerConnection {
-        self.peer.clone()
-    }
-}
-
-impl AsyncRead for PeerStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        // An HTTP/2 connection always has a read pending, so a cut reaches it even when nothing flows.
-        if self.cut.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for PeerStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }

@@ -3,6 +3,7 @@
 //! kubelet's probes cannot present certificates, so these stand outside mutual TLS and tell nothing secret.
 
 use std::collections::BTreeMap;
+use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,16 +15,17 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::metrics::Metrics;
 use crate::net::{BoxStream, Listener};
+use crate::places::{Place, Places};
 
-/// Probes come from a few places; further connections are closed at once.
+/// Probes come from a few places and are over in moments; with more connections than this, the oldest is closed.
 const MAX_PROBE_CONNECTIONS: usize = 64;
 
 /// The text format that [`Metrics::encode`] writes.
@@ -81,7 +83,7 @@ pub(crate) fn spawn(listener: Box<dyn Listener>, readiness: Readiness, metrics: 
     let listener = ProbeListener {
         local_address: listener.local_address(),
         listener,
-        connections: Arc::new(Semaphore::new(MAX_PROBE_CONNECTIONS)),
+        connections: Places::new(MAX_PROBE_CONNECTIONS),
     };
     tokio::spawn(report(readiness, reporter, stop.clone()));
     tokio::spawn(async move {
@@ -137,7 +139,7 @@ async fn write_metrics(State(metrics): State<Metrics>) -> impl IntoResponse {
 struct ProbeListener {
     listener: Box<dyn Listener>,
     local_address: String,
-    connections: Arc<Semaphore>,
+    connections: Places,
 }
 
 impl axum::serve::Listener for ProbeListener {
@@ -148,10 +150,9 @@ impl axum::serve::Listener for ProbeListener {
         loop {
             match self.listener.accept().await {
                 Ok((stream, address)) => {
-                    if let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() {
-                        return (ProbeStream { stream, _permit: permit }, address);
-                    }
-                    tracing::warn!(address, reason = "CONNECTION_LIMIT_REACHED", "probe refused");
+                    let place = self.connections.take();
+                    let lost = Box::pin(place.lost().clone().cancelled_owned());
+                    return (ProbeStream { stream, lost, _place: place }, address);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "accepting a probe failed");
@@ -168,11 +169,15 @@ impl axum::serve::Listener for ProbeListener {
 
 struct ProbeStream {
     stream: BoxStream,
-    _permit: OwnedSemaphorePermit,
+    lost: Pin<Box<WaitForCancellationFutureOwned>>,
+    _place: Place,
 }
 
 impl AsyncRead for ProbeStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.lost.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }

@@ -48,6 +48,9 @@ fn wrong_values_are_named_with_their_field() {
     let cases = [
         ("drain_ms = 10000", "drain_ms = \"10s\"", "limits.drain_ms"),
         ("max_requests = 8192", "max_requests = 0", "limits.max_requests"),
+        ("max_connections_per_peer = 1024", "max_connections_per_peer = 0", "limits.max_connections_per_peer"),
+        ("max_reset_streams = 64", "max_reset_streams = 0", "limits.max_reset_streams"),
+        ("max_header_list_bytes = 16384", "max_header_list_bytes = 100", "limits.max_header_list_bytes"),
         ("manufacturer = \"factory-y\"", "manufacturer = \"Factory Y\"", "manufacturer"),
         ("\"operator\"]", "\"boss\"]", "roles"),
         ("roles = [\"provisioner\", \"intermediate-ca\", \"operator\"]", "roles = []", "peers[0].roles"),

@@ -1,5 +1,5 @@
 //! A service through its gRPC face, over TLS on port 0: calls, limits, reload, and the end.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
 
@@ -112,6 +112,40 @@ async fn connections_beyond_the_limit_are_closed() {
     let mut further = TcpStream::connect(site.running.grpc_address()).await.unwrap();
     assert_eq!(further.read(&mut [0; 8]).await.unwrap_or(0), 0);
     assert!(first.check(ask("")).await.is_ok());
+}
+
+#[tokio::test]
+async fn connections_of_one_peer_beyond_its_limit_are_closed_by_name_and_others_get_in() {
+    let site = Site::over_tcp(Limits { max_connections_per_peer: 1, ..Limits::default() }).await;
+    let mut first = site.client(LINE);
+    assert!(first.check(ask("")).await.is_ok());
+    assert_eq!(site.client(LINE).check(ask("")).await.unwrap_err().code(), Code::Unavailable);
+    let other = "spiffe://factory.example/factory-y/provisioner/line-2";
+    assert!(site.client(other).check(ask("")).await.is_ok());
+    assert!(first.check(ask("")).await.is_ok());
+    let metrics = http_get(&site, "/metrics").await;
+    assert!(metrics.contains("reason=\"CONNECTION_LIMIT_REACHED\"} 1\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn whoever_is_slow_to_shake_hands_makes_room_for_who_is_not() {
+    let site = Site::over_tcp(Limits { max_handshakes: 1, ..Limits::default() }).await;
+    let mut silent = TcpStream::connect(site.running.grpc_address()).await.unwrap();
+    assert!(site.client(LINE).check(ask("")).await.is_ok());
+    assert_eq!(silent.read(&mut [0; 8]).await.unwrap_or(0), 0);
+    let metrics = http_get(&site, "/metrics").await;
+    assert!(metrics.contains("reason=\"CONNECTION_LIMIT_REACHED\"} 1\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn probes_that_ask_nothing_make_room_for_those_that_do() {
+    let site = Site::over_tcp(Limits::default()).await;
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        silent.push(TcpStream::connect(site.running.health_address()).await.unwrap());
+    }
+    assert!(http_get(&site, "/livez").await.starts_with("HTTP/1.1 200"));
+    assert_eq!(silent[0].read(&mut [0; 8]).await.unwrap_or(0), 0);
 }
 
 #[tokio::test]

@@ -198,6 +198,11 @@ fn partners(at: At) -> &'static [(&'static str, &'static str)] {
     }
 }
 
+/// Such a client with a service certificate of an organisation, from its folder.
+pub(crate) fn believing_as(organisation: &Organisation, file: &str) -> ClientConfig {
+    believing(&Shown::of(organisation, file))
+}
+
 /// A client that believes any server, so that the verdict is the server's.
 fn believing(shown: &Shown) -> ClientConfig {
     let provider = Arc::new(aws_lc_rs::default_provider());

@@ -14,15 +14,21 @@ pub struct Limits {
     pub max_message_bytes: u32,
     /// Connections at one time; further ones are closed at once. 4096.
     pub max_connections: u32,
-    /// Handshakes under way at one time, within `max_connections`. 256.
+    /// Connections of one identity at one time, within `max_connections`; further ones are closed at once. 1024.
+    pub max_connections_per_peer: u32,
+    /// Handshakes under way at one time, within `max_connections`; whoever comes then takes the place of the slowest. 256.
     pub max_handshakes: u32,
     /// Streams at one time on one connection. 256.
     pub max_streams_per_connection: u32,
+    /// Streams that a peer has opened and taken back before they were looked at; with more the connection is closed. 64.
+    pub max_reset_streams: u32,
+    /// Octets of one request's header list. 16384.
+    pub max_header_list_bytes: u32,
     /// Requests being answered at one time; further ones get UNAVAILABLE. 8192.
     pub max_requests: u32,
     /// Until a call's answer begins, on both sides. A stream may then go on. 30000.
     pub request_timeout_ms: u32,
-    /// Until a connection is open and both sides are known. 5000.
+    /// Until a connection is open and both sides are known, and then until HTTP/2 begins on it. 5000.
     pub handshake_timeout_ms: u32,
     /// Between two HTTP/2 pings. 30000.
     pub keepalive_interval_ms: u32,
@@ -46,8 +52,11 @@ impl Default for Limits {
         Self {
             max_message_bytes: 1024 * 1024,
             max_connections: 4096,
+            max_connections_per_peer: 1024,
             max_handshakes: 256,
             max_streams_per_connection: 256,
+            max_reset_streams: 64,
+            max_header_list_bytes: 16 * 1024,
             max_requests: 8192,
             request_timeout_ms: 30_000,
             handshake_timeout_ms: 5_000,
@@ -70,8 +79,11 @@ impl Limits {
         let bounds = [
             ("max_message_bytes", self.max_message_bytes, 1024, 64 * 1024 * 1024),
             ("max_connections", self.max_connections, 1, 1_000_000),
+            ("max_connections_per_peer", self.max_connections_per_peer, 1, 1_000_000),
             ("max_handshakes", self.max_handshakes, 1, 1_000_000),
             ("max_streams_per_connection", self.max_streams_per_connection, 1, 65_536),
+            ("max_reset_streams", self.max_reset_streams, 1, 65_536),
+            ("max_header_list_bytes", self.max_header_list_bytes, 4096, 1024 * 1024),
             ("max_requests", self.max_requests, 1, 1_000_000),
             ("request_timeout_ms", self.request_timeout_ms, 1, DAY_MS),
             ("handshake_timeout_ms", self.handshake_timeout_ms, 1, DAY_MS),

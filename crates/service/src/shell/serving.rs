@@ -11,15 +11,12 @@ use tonic::transport::Server;
 use super::metrics::Counts;
 use super::{BoxError, Built, CloseHook, Context, Running, StartError};
 use crate::accept;
-use crate::config::Limits;
+use crate::config::{Limits, count};
 use crate::files::{FromFiles, Reload};
 use crate::guard::GuardLayer;
 use crate::health::{self, Condition};
 use crate::net::Listener;
 use crate::refusal::{Refusal, chain};
-
-/// A request's header list; ids, deadlines and trace context fit many times over.
-const MAX_HEADER_LIST_OCTETS: u32 = 16 * 1024;
 
 /// Both listeners, bound and not yet served.
 pub(super) struct Sockets {
@@ -78,7 +75,8 @@ fn server(limits: &Limits) -> Server {
         .max_concurrent_streams(limits.max_streams_per_connection)
         .http2_keepalive_interval(Some(limits.keepalive_interval()))
         .http2_keepalive_timeout(Some(limits.keepalive_timeout()))
-        .http2_max_header_list_size(MAX_HEADER_LIST_OCTETS)
+        .http2_max_header_list_size(limits.max_header_list_bytes)
+        .http2_max_pending_accept_reset_streams(Some(count(limits.max_reset_streams)))
         .max_connection_age(limits.max_connection_age())
 }
 

@@ -23,7 +23,7 @@ pub enum PeerReason {
     HandshakeTimeout,
     /// The peer refused our certificate.
     RefusedByPeer,
-    /// `limits.max_connections` or `limits.max_handshakes` is reached.
+    /// `limits.max_connections`, `limits.max_connections_per_peer` or `limits.max_handshakes` is reached.
     ConnectionLimit,
 }
 

@@ -27,7 +27,7 @@ const LOST_AFTER: Duration = Duration::from_secs(30);
 /// A request that is sent this late after it was due is late by the timer's grain, and counts from when it was sent.
 const GRAIN: Duration = Duration::from_millis(2);
 
-/// Connections that are opened at one time: a service closes those for which it has no handshake to spare (`max_handshakes`).
+/// Connections that are opened at one time: when more shake hands than a service lets (`max_handshakes`), the slowest is closed.
 const OPENING: usize = 64;
 
 /// Clients that ask for certificates.
