@@ -1,4 +1,4 @@
-//! Clients that want devices: half of them are provisioners at the signer, half are stations at the line.
+//! Clients that carry out stories, step by step, whatever happens to the services.
 
 use std::{
     collections::BTreeMap,
@@ -10,31 +10,24 @@ use std::{
     time::Duration,
 };
 
-use api::{
-    RequestId,
-    issuance::v1::{DeviceRequest, IssueDeviceRequest, issuance_service_client::IssuanceServiceClient},
-    provisioning::v1::{
-        ProvisionRequest, UnitRequest, provisioning_service_client::ProvisioningServiceClient, unit_request::Key,
-    },
-};
 use bytes::Bytes;
-use issuance::{KeyKind, SoftwareKey, make_csr};
-use pki::Sha256;
-use service::identity::Role;
-use simulator::{Clients, World};
-use tokio::{sync::watch, time::timeout};
-use tonic::{Status, transport::Channel};
-use tonic_types::StatusExt as _;
+use simulator::World;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
+use tonic::{Code, Status, transport::Channel};
 
 use crate::{
-    book::Book,
-    ground::{FACTORY, LOT},
+    book::{Book, Entries},
+    deed::{self, Deed, Desk},
+    story::{Act, Heard, Story, Tellers},
 };
 
 pub(crate) const CLIENTS: usize = 16;
-/// Devices that a client begins in one round at most; then it repeats earlier ones.
-const FRESH: usize = 12;
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Stories that are looked at after every start: a crash loses the latest. At the end it is all of them.
+const LOOKED_AT: usize = 8;
 
 /// Where the world stands, as clients hear it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,91 +38,97 @@ pub(crate) enum Signal {
     Stop,
 }
 
-#[derive(Clone)]
-enum Way {
-    Signer(IssuanceServiceClient<Channel>),
-    Line(ProvisioningServiceClient<Channel>),
+/// A story with what was heard of it so far.
+struct Tale {
+    story: Box<dyn Story>,
+    /// Asked for and not answered yet, to the octet.
+    pending: Option<Act>,
+    is_over: bool,
 }
 
-/// One device that a client wants; repeated to the octet.
-#[derive(Clone)]
-struct Wanted {
-    request_id: String,
-    device_id: String,
-    csr: Bytes,
+/// A deed that was acknowledged.
+struct Told {
+    name: String,
+    deed: Deed,
+    kept: Bytes,
 }
 
 pub(crate) struct Client {
-    number: usize,
-    wanted: Vec<Wanted>,
-    /// Certificates by device, as this client remembers them.
-    told: BTreeMap<String, Bytes>,
-    pub(crate) book: Book,
+    pub(crate) number: usize,
+    tellers: Tellers,
+    tales: Vec<Tale>,
+    told: Vec<Told>,
+    book: Book,
     /// Answers that differ from what was told before.
     pub(crate) lost: usize,
-    /// Requests that ended without a certificate.
+    /// Calls that ended without an answer.
     pub(crate) failures: usize,
     /// Whether the power is off: nobody hears anything then.
     dark: Arc<AtomicBool>,
 }
 
-impl Client {
-    pub(crate) fn new(books: &Path, number: usize, dark: &Arc<AtomicBool>) -> Self {
-        let (book, dark) = (Book::open(books, number), Arc::clone(dark));
-        Self { number, wanted: Vec::new(), told: BTreeMap::new(), book, lost: 0, failures: 0, dark }
+/// The ways to the services, where they are in this round.
+struct Ways(BTreeMap<Desk, Channel>);
+
+impl Ways {
+    fn new(world: &World, desks: &[Desk]) -> Self {
+        Self(desks.iter().map(|desk| (*desk, desk.channel(world))).collect())
     }
 
-    fn way(&self, world: &World) -> Way {
-        let (_, own) = &world.manufacturers[0];
-        let channel = |who: &str, kind: &str, role| {
-            let address = &world.service(FACTORY, kind).unwrap().grpc;
-            Clients::load(own, who, &[own]).unwrap().channel(address, own.id(), role).unwrap()
-        };
-        if self.number.is_multiple_of(2) {
-            let channel = channel("provisioner", "intermediate-ca", Role::IntermediateCa);
-            Way::Signer(IssuanceServiceClient::new(channel))
-        } else {
-            Way::Line(ProvisioningServiceClient::new(channel("station", "provisioner", Role::Provisioner)))
+    async fn ask(&self, deed: &Deed) -> Result<Bytes, Status> {
+        let answer = timeout(PATIENCE, deed.ask(self.0[&deed.desk].clone())).await;
+        answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")))
+    }
+}
+
+impl Client {
+    pub(crate) fn new(books: &Path, number: usize, tellers: &Tellers, dark: &Arc<AtomicBool>) -> Self {
+        Self {
+            number,
+            tellers: tellers.clone(),
+            tales: Vec::new(),
+            told: Vec::new(),
+            book: Book::open(books, number),
+            lost: 0,
+            failures: 0,
+            dark: Arc::clone(dark),
         }
     }
 
-    fn want_another(&mut self) -> Wanted {
-        let device_id = format!("c{}-{}", self.number, self.wanted.len());
-        let mut octets = [0; 16];
-        octets[..4].copy_from_slice(&u32::try_from(self.number).unwrap().to_be_bytes());
-        octets[12..].copy_from_slice(&u32::try_from(self.wanted.len()).unwrap().to_be_bytes());
-        let key = SoftwareKey::generate(KeyKind::P256).unwrap();
-        let csr = Bytes::from(make_csr(&key, &device_id).unwrap());
-        let wanted = Wanted { request_id: RequestId::from_octets(octets).to_string(), device_id, csr };
-        self.wanted.push(wanted.clone());
-        wanted
+    /// How many stories it has begun.
+    pub(crate) fn begun(&self) -> usize {
+        self.tales.len()
     }
 
-    /// One round: what was not answered first, then new devices, then everything again, until told to stop.
+    /// One round: what was not answered first, then new stories, then everything again, until told to stop.
     pub(crate) fn round(
         mut self,
         world: &World,
         mut signal: watch::Receiver<Signal>,
     ) -> impl Future<Output = Self> + use<> {
-        let mut way = self.way(world);
+        let ways = Ways::new(world, self.tellers.desks);
+        let doors = self.tellers.doors(world);
         async move {
-            let mut fresh = FRESH;
+            let mut fresh = self.tellers.fresh;
             let mut place = 0;
+            let mut has_looked = false;
             loop {
                 let Signal::Up(starts) = *signal.borrow_and_update() else { return self };
-                let unanswered = self.wanted.iter().find(|wanted| !self.told.contains_key(&wanted.device_id)).cloned();
-                let next = match unanswered {
-                    Some(wanted) => wanted,
-                    None if fresh > 0 => {
-                        fresh -= 1;
-                        self.want_another()
-                    }
+                if self.unfinished().is_none() && fresh > 0 {
+                    fresh -= 1;
+                    self.begin();
+                }
+                let asked = match self.unfinished() {
+                    _ if !has_looked => self.look(self.tales.len().saturating_sub(LOOKED_AT), &ways).await,
+                    Some(tale) => self.go_on(tale, &ways, &doors).await,
+                    None if self.told.is_empty() => Ok(()),
                     None => {
                         place += 1;
-                        self.wanted[place % self.wanted.len()].clone()
+                        self.repeat(place % self.told.len(), &ways).await
                     }
                 };
-                if self.ask(&mut way, &next).await.is_err() {
+                has_looked = asked.is_ok();
+                if asked.is_err() {
                     // Nothing to do before the world changes.
                     let changed = signal.wait_for(|now| *now != Signal::Up(starts));
                     if timeout(PATIENCE, changed).await.is_err() {
@@ -140,37 +139,50 @@ impl Client {
         }
     }
 
-    /// Asks once for a device that nobody wanted before; answers the reason if it is refused.
-    pub(crate) async fn ask_for_another(&mut self, world: &World) -> Option<String> {
-        let (mut way, wanted) = (self.way(world), self.want_another());
-        let refused = self.ask(&mut way, &wanted).await.err()?;
-        let reason = refused.get_details_error_info().map(|info| info.reason);
-        Some(reason.unwrap_or_else(|| refused.to_string()))
+    /// Begins one more story and tells as much of it as it can; answers why it got no further.
+    pub(crate) async fn begin_another(&mut self, world: &World) -> Option<String> {
+        let (ways, doors) = (Ways::new(world, self.tellers.desks), self.tellers.doors(world));
+        self.begin();
+        while let Some(tale) = self.unfinished() {
+            if let Err(status) = self.go_on(tale, &ways, &doors).await {
+                return Some(deed::reason(&status));
+            }
+        }
+        None
     }
 
-    /// Asks for everything once more; every device must be answered, and as before.
+    /// Ends every story, and asks for everything once more.
     pub(crate) async fn settle(&mut self, world: &World) {
-        let mut way = self.way(world);
-        for wanted in self.wanted.clone() {
-            let mut outcome = self.ask(&mut way, &wanted).await;
-            for _ in 0..20 {
-                match &outcome {
-                    Err(status) if status.code() == tonic::Code::Unavailable => {
-                        outcome = self.ask(&mut way, &wanted).await;
-                    }
-                    Ok(()) | Err(_) => break,
+        let (ways, doors) = (Ways::new(world, self.tellers.desks), self.tellers.doors(world));
+        self.stubbornly(async |client| client.look(0, &ways).await).await;
+        while let Some(tale) = self.unfinished() {
+            self.stubbornly(async |client| client.go_on(tale, &ways, &doors).await).await;
+        }
+        for place in 0..self.told.len() {
+            self.stubbornly(async |client| client.repeat(place, &ways).await).await;
+        }
+    }
+
+    /// Until it is answered. Right after a start, one service may not have found another again.
+    async fn stubbornly(&mut self, mut ask: impl AsyncFnMut(&mut Self) -> Result<(), Status>) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match ask(self).await {
+                Ok(()) => return,
+                Err(status) if status.code() == Code::Unavailable && Instant::now() < deadline => {
+                    tokio::task::yield_now().await;
                 }
+                Err(status) => panic!("client {}: {}", self.number, deed::reason(&status)),
             }
-            assert!(outcome.is_ok(), "{}: {outcome:?}", wanted.device_id);
         }
     }
 
     /// Asks whether everything that was acknowledged is still answered, and as before; answers how much is not.
     pub(crate) async fn count_lost(&mut self, world: &World) -> usize {
-        let mut way = self.way(world);
-        let acknowledged = self.wanted.iter().filter(|wanted| self.told.contains_key(&wanted.device_id));
-        for wanted in acknowledged.cloned().collect::<Vec<_>>() {
-            if self.ask(&mut way, &wanted).await.is_err() {
+        let ways = Ways::new(world, self.tellers.desks);
+        let _ = self.look(0, &ways).await;
+        for place in 0..self.told.len() {
+            if self.repeat(place, &ways).await.is_err() {
                 self.lost += 1;
             }
         }
@@ -179,24 +191,100 @@ impl Client {
 
     /// Asks for everything that was acknowledged and counts, in `lost`, the answers that differ; refusals are none.
     pub(crate) async fn count_different(&mut self, world: &World) {
-        let mut way = self.way(world);
-        for wanted in self.wanted.clone() {
-            let _ = self.ask(&mut way, &wanted).await;
+        let ways = Ways::new(world, self.tellers.desks);
+        for place in 0..self.told.len() {
+            let _ = self.repeat(place, &ways).await;
         }
     }
 
-    async fn ask(&mut self, way: &mut Way, wanted: &Wanted) -> Result<(), Status> {
-        let answer = timeout(PATIENCE, call(way, wanted)).await;
-        match answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer"))) {
-            Ok(_) if self.dark.load(Ordering::SeqCst) => Err(Status::unavailable("the power is off")),
-            Ok(certificate) => {
-                match self.told.get(&wanted.device_id) {
-                    Some(before) if *before != certificate => self.lost += 1,
-                    Some(_) => {}
-                    None => {
-                        self.book.note(&wanted.device_id, &certificate);
-                        self.told.insert(wanted.device_id.clone(), certificate);
+    /// What the book says, which is what this client remembers.
+    pub(crate) fn read_book(&self) -> Entries {
+        let entries = self.book.read();
+        for told in &self.told {
+            assert!(entries.has(&told.name, &told.kept), "{} is not in the book as it was told", told.name);
+        }
+        entries
+    }
+
+    fn begin(&mut self) {
+        let story = (self.tellers.begin)(self.number, self.tales.len());
+        self.tales.push(Tale { story, pending: None, is_over: false });
+    }
+
+    fn unfinished(&self) -> Option<usize> {
+        self.tales.iter().position(|tale| !tale.is_over)
+    }
+
+    /// Looks at the stories from one on: what was acknowledged must be seen.
+    async fn look(&mut self, from: usize, ways: &Ways) -> Result<(), Status> {
+        let looks: Vec<_> = self.tales[from..].iter().flat_map(|tale| tale.story.looks()).collect();
+        for look in looks {
+            match ways.ask(&look.deed).await {
+                Ok(_) if self.dark.load(Ordering::SeqCst) => return Err(power_off()),
+                Ok(answer) if (look.is_so)(&answer) => {}
+                Err(status) if is_away(&status) => return Err(status),
+                seen => {
+                    eprintln!("client {}: acknowledged, and now {}: {seen:?}", self.number, look.deed.name());
+                    self.lost += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The next step of a story.
+    async fn go_on(&mut self, place: usize, ways: &Ways, doors: &BTreeMap<String, String>) -> Result<(), Status> {
+        let (number, tale) = (self.number, &mut self.tales[place]);
+        let Some(act) = tale.pending.take().or_else(|| tale.story.next()) else {
+            tale.is_over = true;
+            return Ok(());
+        };
+        let outcome = match &act {
+            Act::Ask(deed) => match ways.ask(deed).await {
+                Ok(_) if self.dark.load(Ordering::SeqCst) => Err(power_off()),
+                Ok(answer) => {
+                    if tale.story.heard(&answer) == Heard::Done {
+                        let name = format!("{number}.{place}.{}.{}", self.told.len(), deed.name());
+                        let kept = (deed.kept)(&answer);
+                        self.book.note(&name, &kept);
+                        self.told.push(Told { name, deed: deed.clone(), kept });
                     }
+                    return Ok(());
+                }
+                Err(status) => Err(status),
+            },
+            Act::Send(sending) => {
+                // Sent again after a failure, a message is another one, which nothing but its try tells from the first.
+                let (book, dark, tries) = (&mut self.book, &self.dark, self.failures);
+                sending
+                    .send(doors, &mut |message| {
+                        if !dark.load(Ordering::SeqCst) {
+                            book.note(&format!("{message}.{tries}"), b"");
+                        }
+                    })
+                    .await
+            }
+        };
+        match outcome {
+            Ok(()) => tale.story.sent(),
+            Err(status) => {
+                tale.pending = Some(act);
+                self.failures += 1;
+                return Err(status);
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for something that was acknowledged before.
+    async fn repeat(&mut self, place: usize, ways: &Ways) -> Result<(), Status> {
+        let told = &self.told[place];
+        match ways.ask(&told.deed).await {
+            Ok(_) if self.dark.load(Ordering::SeqCst) => Err(power_off()),
+            Ok(answer) => {
+                if (told.deed.kept)(&answer) != told.kept {
+                    eprintln!("{} was answered differently", told.name);
+                    self.lost += 1;
                 }
                 Ok(())
             }
@@ -206,30 +294,13 @@ impl Client {
             }
         }
     }
-
-    /// What the book says is what this client remembers.
-    pub(crate) fn read_book(&self) -> BTreeMap<String, (String, String)> {
-        let book = self.book.read();
-        let digests = self.told.iter().map(|(device, der)| (device.clone(), Sha256::of(der).to_string()));
-        assert!(digests.eq(book.iter().map(|(device, (digest, _))| (device.clone(), digest.clone()))));
-        book
-    }
 }
 
-async fn call(way: &mut Way, wanted: &Wanted) -> Result<Bytes, Status> {
-    let Wanted { request_id, device_id, csr } = wanted.clone();
-    match way {
-        Way::Signer(signer) => {
-            let lot = LOT.to_owned();
-            let request = DeviceRequest { request_id, device_id, csr, lot, ..DeviceRequest::default() };
-            let answer = signer.issue_device(IssueDeviceRequest { request: Some(request) }).await?;
-            Ok(answer.into_inner().certificate.unwrap().certificate)
-        }
-        Way::Line(line) => {
-            let (lot, key) = (Some(LOT.to_owned()), Some(Key::Csr(csr)));
-            let request = UnitRequest { request_id, device_id, lot, key, ..UnitRequest::default() };
-            let request = ProvisionRequest { request: Some(request), ..ProvisionRequest::default() };
-            Ok(line.provision(request).await?.into_inner().unit.unwrap().chain[0].clone())
-        }
-    }
+/// Nobody is there to ask, or not for long enough.
+fn is_away(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown)
+}
+
+fn power_off() -> Status {
+    Status::unavailable("the power is off")
 }

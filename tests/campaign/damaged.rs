@@ -9,6 +9,7 @@ use std::{
 use crate::{
     ground::{FACTORY, Ground, SIGNER},
     inject,
+    issuing::Issuing,
     killed::ended,
 };
 
@@ -120,14 +121,14 @@ async fn ask_everything(ground: &mut Ground, what: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_store_is_put_right_or_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
-    let mut ground = Ground::new(&folder.path().join("world"), folder.path()).await;
-    let store = ground.store(SIGNER);
+    let mut ground = Ground::new::<Issuing>(&folder.path().join("world"), folder.path()).await;
+    let store = ground.store(FACTORY, SIGNER);
     let (older, sound) = (folder.path().join("older"), folder.path().join("sound"));
     ground.world.stop().await.unwrap();
     copy(&store, &older);
     ground.start_all().await.unwrap();
     for _ in 0..2 {
-        ground.round(async |ground| ground.kill_and_start(&[SIGNER]).await).await;
+        ground.round(async |ground| ground.kill_and_start(&[(FACTORY, SIGNER)]).await).await;
     }
     // What was not answered is asked for now: it would be made anew from each copy.
     ask_everything(&mut ground, "before").await;
@@ -166,5 +167,5 @@ async fn a_damaged_store_is_put_right_or_refused_by_name() {
     inject::nothing(&ground.folder);
     ground.start_all().await.unwrap();
     ground.figures.starts.clear();
-    ground.settle("damaged files").await;
+    ground.settle::<Issuing>("damaged files").await;
 }

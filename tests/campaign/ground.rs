@@ -1,31 +1,55 @@
-//! A brand, a factory and its line as processes, and what must hold of them after a campaign.
+//! The services of a supply chain as processes, and what must hold of them after a campaign.
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use api::journal::v1::record::Fact;
-use records::keys;
-use simulator::{Folder, Journey, Manifest, Narrator, Plan, Program, Stop, World};
-use store::{EmbeddedStore, Options, Position, Store as _};
+use simulator::{BRAND, Folder, Journey, Manifest, Narrator, Plan, Stop, World};
+use store::{EmbeddedStore, Options, Position, Store};
 use tokio::sync::watch;
 
 use crate::{
-    book,
+    book::{self, Entries},
     clients::{CLIENTS, Client, Signal},
     inject,
+    story::Tellers,
 };
 
 pub(crate) const FACTORY: &str = "factory-y";
+pub(crate) const TECHNICIAN: &str = "technician-z";
+/// factory-y's lot of the journey.
 pub(crate) const LOT: &str = "b0032";
+pub(crate) const ROOT: &str = "root-ca";
 pub(crate) const SIGNER: &str = "intermediate-ca";
 pub(crate) const LINE: &str = "provisioner";
-/// Devices that the journey itself makes.
-const BEFORE: u64 = 1;
+pub(crate) const HUB: &str = "hub";
 /// A service is ready again within this; one that was built for debugging, beside other tests, takes longer.
 const READY: Duration = Duration::from_secs(if cfg!(debug_assertions) { 6 } else { 2 });
+
+/// What a campaign has clients do, and what must hold afterwards.
+pub(crate) trait Work {
+    /// What is done, in a word.
+    const NAME: &'static str;
+    /// Manufacturers on the route.
+    const HOPS: u32;
+    /// Whether a hub runs as well.
+    const HAS_HUB: bool;
+
+    /// Makes ready what the stories build on, in a world that runs and made its journey.
+    fn prepare(world: &World) -> impl Future<Output = Tellers>;
+
+    /// What the services themselves say, while they run, is what was acknowledged.
+    fn agree(ground: &Ground, books: &[Entries]) -> impl Future<Output = ()>;
+
+    /// The same for what is on disk, when they have ended.
+    fn agree_on_disk(ground: &Ground, books: &[Entries]);
+}
 
 /// What a campaign came to.
 #[derive(Debug, Default)]
@@ -38,6 +62,8 @@ pub(crate) struct Figures {
 
 pub(crate) struct Ground {
     pub(crate) folder: PathBuf,
+    plan: Plan,
+    has_hub: bool,
     pub(crate) world: World,
     pub(crate) clients: Vec<Client>,
     /// One more client, which asks while the others are at work.
@@ -48,22 +74,21 @@ pub(crate) struct Ground {
     pub(crate) dark: Arc<AtomicBool>,
 }
 
-fn plan() -> Plan {
-    Plan::new(1, 1).unwrap()
-}
-
 impl Ground {
     /// A world in a folder that made its journey, and clients whose books lie elsewhere. Everything runs.
-    pub(crate) async fn new(folder: &Path, books: &Path) -> Self {
-        let program = inject::program(folder);
-        let mut world = open(folder, program);
-        Journey::new(&plan(), &mut world).run(&mut Silent).await.unwrap();
+    pub(crate) async fn new<W: Work>(folder: &Path, books: &Path) -> Self {
+        let plan = Plan::new(1, W::HOPS).unwrap();
+        let mut world = open(folder, &plan);
+        Journey::new(&plan, &mut world).run(&mut Silent).await.unwrap();
+        let tellers = W::prepare(&world).await;
         let dark = Arc::new(AtomicBool::new(false));
         Self {
             folder: folder.to_owned(),
+            plan,
+            has_hub: W::HAS_HUB,
             world,
-            clients: (0..CLIENTS).map(|number| Client::new(books, number, &dark)).collect(),
-            probe: Some(Client::new(books, CLIENTS, &dark)),
+            clients: (0..CLIENTS).map(|number| Client::new(books, number, &tellers, &dark)).collect(),
+            probe: Some(Client::new(books, CLIENTS, &tellers, &dark)),
             dark,
             figures: Figures::default(),
             signal: watch::Sender::new(Signal::Up(0)),
@@ -87,11 +112,11 @@ impl Ground {
         self.figures.rounds += 1;
     }
 
-    /// Kills a service and starts it again.
-    pub(crate) async fn kill_and_start(&mut self, kinds: &[&str]) {
+    /// Kills services and starts them again.
+    pub(crate) async fn kill_and_start(&mut self, services: &[(&str, &str)]) {
         let mut killed = Vec::new();
-        for kind in kinds {
-            killed.push(self.world.kill_service(FACTORY, kind).await.unwrap());
+        for (manufacturer, kind) in services {
+            killed.push(self.world.kill_service(manufacturer, kind).await.unwrap());
         }
         // What is killed first was started first; the line needs its signer.
         for service in killed {
@@ -102,6 +127,14 @@ impl Ground {
         }
     }
 
+    /// The power goes: nothing is heard from here on, and `cut` takes from the processes what they stand on.
+    pub(crate) async fn lose_power(&mut self, cut: impl FnOnce()) {
+        // While it shuts down, ext4 may let an fdatasync succeed that wrote nothing. A machine without power answers nobody.
+        self.dark.store(true, Ordering::SeqCst);
+        cut();
+        self.kill_all().await;
+    }
+
     /// Kills everything, as far as it still runs.
     pub(crate) async fn kill_all(&mut self) {
         self.world.kill().await.unwrap();
@@ -109,43 +142,55 @@ impl Ground {
 
     /// Starts everything on what is on the disk. The clients' ways are new ones.
     pub(crate) async fn start_all(&mut self) -> anyhow::Result<()> {
-        self.world = open(&self.folder, inject::program(&self.folder));
+        self.dark.store(false, Ordering::SeqCst);
+        self.world = open(&self.folder, &self.plan);
+        let starts = &mut self.figures.starts;
+        let mut began = Instant::now();
+        let mut started = || starts.push(std::mem::replace(&mut began, Instant::now()).elapsed());
         self.world.start_root_ca().await?;
-        let began = Instant::now();
-        self.world.start_intermediate_ca(0).await?;
-        self.figures.starts.push(began.elapsed());
+        started();
+        for index in 0..self.world.manufacturers.len() {
+            self.world.start_intermediate_ca(index).await?;
+            started();
+        }
+        if self.has_hub {
+            self.world.start_hub().await?;
+            started();
+        }
         self.world.start_provisioner().await?;
+        started();
         Ok(())
     }
 
-    /// Asks the signer for a device that nobody wanted before; answers the reason if it is refused.
-    pub(crate) async fn refusal_of_a_new_device(&mut self) -> Option<String> {
-        self.probe.as_mut().unwrap().ask_for_another(&self.world).await
+    /// Begins a story that nobody told before; answers the reason if it is refused.
+    pub(crate) async fn refusal_of_a_new_story(&mut self) -> Option<String> {
+        let refused = self.probe.as_mut().unwrap().begin_another(&self.world).await?;
+        Some(refused.split(':').next().unwrap_or_default().to_owned())
     }
 
-    pub(crate) fn store(&self, kind: &str) -> PathBuf {
-        self.folder.join(FACTORY).join(format!("{kind}-store"))
+    /// The folder of a service's store.
+    pub(crate) fn store(&self, manufacturer: &str, kind: &str) -> PathBuf {
+        self.folder.join(manufacturer).join(format!("{kind}-store"))
     }
 
     /// Every promise, looked at from outside and from inside.
-    pub(crate) async fn settle(mut self, campaign: &str) {
-        let store = self.store(SIGNER);
+    pub(crate) async fn settle<W: Work>(mut self, campaign: &str) {
         self.clients.extend(self.probe.take());
         for client in &mut self.clients {
             client.settle(&self.world).await;
-            assert_eq!(client.lost, 0, "an acknowledged certificate came back different");
+            assert_eq!(client.lost, 0, "what was acknowledged came back different");
         }
         let books: Vec<_> = self.clients.iter().map(Client::read_book).collect();
         self.figures.acknowledged = book::count(&books);
         self.figures.failures = self.clients.iter().map(|client| client.failures).sum();
-        let operator_sees = inject::provisioned(&self.world).await;
-        assert_eq!(operator_sees, BEFORE + self.figures.acknowledged as u64, "the tally is what was acknowledged");
+        W::agree(&self, &books).await;
         self.world.kill().await.unwrap();
-        assert_journal_agrees(&store, operator_sees);
+        W::agree_on_disk(&self, &books);
         let slowest = self.figures.starts.iter().max().copied().unwrap_or_default();
         println!(
-            "campaign {campaign}: {} rounds, {} certificates acknowledged, 0 lost, 0 serials twice, 0 units too many, {} calls failed \
+            "campaign {}, {campaign}: {} rounds, {} answers acknowledged, 0 lost, 0 serials twice, 0 units too many, {} calls failed \
              on the way, {} starts, the slowest ready in {} ms",
+            W::NAME,
             self.figures.rounds,
             self.figures.acknowledged,
             self.figures.failures,
@@ -157,19 +202,26 @@ impl Ground {
 }
 
 impl Drop for Ground {
-    /// A campaign that fails says what the signer said last: its folder is about to go.
+    /// A campaign that fails says what the services said last: its folder is about to go.
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            let log =
-                std::fs::read_to_string(self.folder.join(FACTORY).join("intermediate-ca.log")).unwrap_or_default();
+        if !std::thread::panicking() {
+            return;
+        }
+        for (manufacturer, kind) in
+            [(BRAND, ROOT), (BRAND, HUB), (FACTORY, SIGNER), (TECHNICIAN, SIGNER), (FACTORY, LINE)]
+        {
+            let log = self.folder.join(manufacturer).join(format!("{kind}.log"));
+            let Ok(log) = std::fs::read_to_string(log) else { continue };
             let lines: Vec<&str> = log.lines().collect();
-            eprintln!("the signer's last words:\n{}", lines[lines.len().saturating_sub(12)..].join("\n"));
+            let last = lines[lines.len().saturating_sub(12)..].join("\n");
+            eprintln!("the last words of the {kind} of {manufacturer}:\n{last}");
         }
     }
 }
 
-/// Every intent is signed or voided, no serial is there twice, and an index made anew says the same.
-fn assert_journal_agrees(dir: &Path, provisioned: u64) {
+/// Looks at a store as it is and once more with its index made anew: no intent is left open, and both say the same.
+pub(crate) fn with_both_indexes<T: PartialEq + std::fmt::Debug>(dir: &Path, look: impl Fn(&dyn Store) -> T) {
+    let mut seen = Vec::new();
     for anew in [false, true] {
         if anew {
             std::fs::remove_dir_all(dir.join("index")).unwrap();
@@ -178,29 +230,28 @@ fn assert_journal_agrees(dir: &Path, provisioned: u64) {
         assert_eq!(store.opened().rebuilt, anew);
         let open = store.open_intents().unwrap();
         assert_eq!(open.len(), 0, "everything was asked for again, so nothing is unsigned");
-        let tally = store.tally(&keys::lot(LOT)).unwrap().unwrap();
-        assert_eq!(tally.provisioned(), provisioned);
-        let (mut intents, mut signed, mut voided) = (0_u64, 0_u64, 0_u64);
-        let mut from = Position::from_u64(0);
-        loop {
-            let page = store.history(from, store::MAX_LISTED).unwrap();
-            for record in &page.records {
-                let fact = records::read(record).unwrap().1;
-                intents += u64::from(matches!(fact, Fact::DeviceIntent(_)));
-                signed += u64::from(matches!(fact, Fact::DeviceSigned(_)));
-                voided += u64::from(matches!(fact, Fact::IntentVoided(_)));
-            }
-            if page.next >= page.head.position {
-                break;
-            }
-            from = page.next;
+        seen.push(look(&store));
+    }
+    assert_eq!(seen[0], seen[1], "an index made anew says the same");
+}
+
+/// Every fact on record, in order.
+pub(crate) fn facts(store: &dyn Store) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    let mut from = Position::from_u64(0);
+    loop {
+        let page = store.history(from, store::MAX_LISTED).unwrap();
+        facts.extend(page.records.iter().map(|record| records::read(record).unwrap().1));
+        if page.next >= page.head.position {
+            return facts;
         }
-        assert_eq!((intents, signed), (provisioned + voided, provisioned));
+        from = page.next;
     }
 }
 
-fn open(folder: &Path, program: Program) -> World {
-    World::open(Folder::create(folder).unwrap(), &plan(), program).unwrap()
+fn open(folder: &Path, plan: &Plan) -> World {
+    let program = inject::program(folder);
+    World::open(Folder::create(folder).unwrap(), plan, program).unwrap()
 }
 
 /// Hears nothing.

@@ -4,17 +4,16 @@
 use std::path::{Path, PathBuf};
 
 use api::lot::v1::{GetLotRequest, lot_service_client::LotServiceClient};
-use service::identity::Role;
-use simulator::{Clients, Program, World};
+use simulator::{Program, World};
 
-use crate::ground::{FACTORY, LOT};
+use crate::{deed::Desk, ground::LOT};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_countersign-under-test");
-/// Starts a service; the signer under strace when there is something to inject. With -D the service itself stays our child.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_countersign-under-test");
+/// Starts a service; under strace when there is something to inject into services of its kind. With -D the service itself stays our child.
 const WRAPPER: &str = r#"
-    if [ "$3" = intermediate-ca ] && [ -s "$1" ]; then
+    if [ -s "$1" ] && [ "$3" = "$(sed -n 1p "$1")" ]; then
         inject=$1; shift
-        exec strace -D -f -qq -o "$inject.strace" -e trace="$(sed -n 1p "$inject")" -e inject="$(sed -n 2p "$inject")" "$0" "$@"
+        exec strace -D -f -qq -o "$inject.strace" -e trace="$(sed -n 2p "$inject")" -e inject="$(sed -n 3p "$inject")" "$0" "$@"
     fi
     shift; exec "$0" "$@"
 "#;
@@ -29,9 +28,21 @@ pub(crate) fn program(folder: &Path) -> Program {
     Program { path: "sh".into(), arguments: arguments.to_vec() }
 }
 
-/// What the signer's system calls come to from its next start on, in strace's words, e.g. `fdatasync` and `error=EIO:when=5`.
-pub(crate) fn next_start(folder: &Path, calls: &str, what: &str) {
-    std::fs::write(file(folder), format!("{calls}\n{calls}:{what}\n")).unwrap();
+/// What the system calls of services of a kind come to from their next start on, in strace's words, e.g. `fdatasync` and
+/// `error=EIO:when=5`.
+pub(crate) fn next_start(folder: &Path, kind: &str, calls: &str, what: &str) {
+    std::fs::write(file(folder), format!("{kind}\n{calls}\n{calls}:{what}\n")).unwrap();
+}
+
+/// Whether this machine lets us do so; where it does not, that is said.
+pub(crate) fn is_possible() -> bool {
+    let mut strace = std::process::Command::new("strace");
+    let traced = strace.args(["-qq", "-o", "/dev/null", "-e", "trace=none", "true"]).status();
+    let is_possible = traced.is_ok_and(|status| status.success());
+    if !is_possible {
+        println!("SKIPPED: this machine does not let us trace a process with strace");
+    }
+    is_possible
 }
 
 /// Nothing more is injected.
@@ -41,10 +52,7 @@ pub(crate) fn nothing(folder: &Path) {
 
 /// The lot's provisioned units as its operator is told.
 pub(crate) async fn provisioned(world: &World) -> u64 {
-    let (_, own) = &world.manufacturers[0];
-    let address = &world.service(FACTORY, "intermediate-ca").unwrap().grpc;
-    let channel = Clients::load(own, "operator", &[own]).unwrap().channel(address, own.id(), Role::IntermediateCa);
-    let mut lots = LotServiceClient::new(channel.unwrap());
+    let mut lots = LotServiceClient::new(Desk::FactoryOperator.channel(world));
     let lot = lots.get_lot(GetLotRequest { lot: LOT.to_owned() }).await.unwrap().into_inner().lot.unwrap();
     lot.tally.unwrap().provisioned
 }

@@ -3,15 +3,18 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::atomic::Ordering,
     time::Duration,
 };
 
 use tempfile::TempDir;
 
 use crate::{
-    ground::{Ground, below, campaigns},
+    custody::Custody,
+    ground::{Ground, HUB, ROOT, SIGNER, Work, below, campaigns},
     inject,
+    issuing::Issuing,
+    orders::Orders,
+    registry::Registry,
 };
 
 const MEGABYTES: u64 = 256;
@@ -99,39 +102,57 @@ async fn cut_off(ground: &mut Ground, disk: &Disk) -> anyhow::Result<()> {
         .round(async |ground| {
             // The moment is what the campaign is about.
             tokio::time::sleep(Duration::from_millis(u64::from(50 + below(950)))).await;
-            // While it shuts down, ext4 may let an fdatasync succeed that wrote nothing. A machine without power answers nobody, so
-            // nothing is heard from here on.
-            ground.dark.store(true, Ordering::SeqCst);
-            disk.cut();
-            ground.kill_all().await;
+            ground.lose_power(|| disk.cut()).await;
         })
         .await;
     disk.mount_again();
-    ground.dark.store(false, Ordering::SeqCst);
     ground.start_all().await
+}
+
+async fn cut_off_often<W: Work>(rounds: u32) {
+    for rounds in campaigns(rounds, 20) {
+        let Some(disk) = Disk::new() else { return };
+        let mut ground = Ground::new::<W>(&disk.path().join("world"), disk.beside()).await;
+        for _ in 0..rounds {
+            cut_off(&mut ground, &disk).await.unwrap();
+        }
+        ground.settle::<W>("power cut").await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs mkfs.ext4, perl, and the right to mount"]
-async fn cut_off_from_power_nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
-    for rounds in campaigns(5, 20) {
-        let Some(disk) = Disk::new() else { return };
-        let mut ground = Ground::new(&disk.path().join("world"), disk.beside()).await;
-        for _ in 0..rounds {
-            cut_off(&mut ground, &disk).await.unwrap();
-        }
-        ground.settle("power cut").await;
-    }
+async fn issuing_cut_off_from_power_nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
+    cut_off_often::<Issuing>(5).await;
 }
 
-/// The same with the signer's syncs left out: the harness sees what is lost, so that it would see it in the campaign above.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs mkfs.ext4, perl, strace, and the right to mount"]
-async fn without_its_syncs_a_power_cut_loses_what_was_acknowledged() {
+#[ignore = "needs mkfs.ext4, perl, and the right to mount"]
+async fn orders_cut_off_from_power_no_approval_is_lost_and_none_counts_for_other_terms() {
+    cut_off_often::<Orders>(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs mkfs.ext4, perl, and the right to mount"]
+async fn custody_cut_off_from_power_no_lot_is_lost_and_no_unit_is_in_two_places() {
+    cut_off_often::<Custody>(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs mkfs.ext4, perl, and the right to mount"]
+async fn the_hub_cut_off_from_power_no_device_and_no_message_is_lost() {
+    cut_off_often::<Registry>(2).await;
+}
+
+/// The same with the syncs of one kind of services left out: the harness sees what is lost, so that it would see it above.
+async fn cut_off_without_syncs<W: Work>(kind: &str) {
+    if !inject::is_possible() {
+        return;
+    }
     let Some(disk) = Disk::new() else { return };
     let world = disk.path().join("world");
-    let mut ground = Ground::new(&world, disk.beside()).await;
-    inject::next_start(&world, "fdatasync,fsync,sync_file_range", "retval=0");
+    let mut ground = Ground::new::<W>(&world, disk.beside()).await;
+    inject::next_start(&world, kind, "fdatasync,fsync,sync_file_range", "retval=0");
     ground.kill_all().await;
     ground.start_all().await.unwrap();
     inject::nothing(&world);
@@ -142,12 +163,37 @@ async fn without_its_syncs_a_power_cut_loses_what_was_acknowledged() {
             lost += client.count_lost(&ground.world).await;
         }
     }
-    let acknowledged: usize = ground.clients.iter().map(|client| client.read_book().len()).sum();
+    let acknowledged: usize = ground.clients.iter().map(|client| client.read_book().names().count()).sum();
     println!(
-        "without syncs: {acknowledged} certificates acknowledged, {lost} lost, started again: {}",
+        "campaign {}, power cut without the syncs of the {kind}: {acknowledged} answers acknowledged, {lost} found lost, started again: {}",
+        W::NAME,
         started.is_ok()
     );
     assert!(acknowledged > 0);
     assert!(lost > 0 || started.is_err(), "nothing was lost: the harness sees nothing");
     ground.kill_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs mkfs.ext4, perl, strace, and the right to mount"]
+async fn issuing_without_syncs_loses_what_was_acknowledged() {
+    cut_off_without_syncs::<Issuing>(SIGNER).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs mkfs.ext4, perl, strace, and the right to mount"]
+async fn orders_without_syncs_loses_what_was_acknowledged() {
+    cut_off_without_syncs::<Orders>(ROOT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs mkfs.ext4, perl, strace, and the right to mount"]
+async fn custody_without_syncs_loses_what_was_acknowledged() {
+    cut_off_without_syncs::<Custody>(SIGNER).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs mkfs.ext4, perl, strace, and the right to mount"]
+async fn the_hub_without_syncs_loses_what_was_acknowledged() {
+    cut_off_without_syncs::<Registry>(HUB).await;
 }

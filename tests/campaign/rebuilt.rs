@@ -1,0 +1,136 @@
+//! The index of a store of many records is gone: it is made anew while the service starts, which shows how far it is, and says the same.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use api::journal::v1::record::Fact;
+use mfg::Tally;
+use records::keys;
+use store::{EmbeddedStore, Head, Options, Position, Store as _};
+
+use crate::{
+    ground::{SIGNER, TECHNICIAN},
+    inject::BINARY,
+};
+
+/// Devices of which each leaves two records: just enough for one line of progress, which comes with every 50,000 records. The long run is
+/// told another number by `COUNTERSIGN_DEVICES`.
+const DEVICES: u64 = 26_000;
+/// The lot that a measurement issues from.
+const LOT: &str = "t7";
+/// Until a service with a million records is ready.
+const READY: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_lost_index_is_made_anew_with_progress_and_says_the_same() {
+    let asked = std::env::var("COUNTERSIGN_DEVICES").ok().map(|text| text.parse().expect("COUNTERSIGN_DEVICES"));
+    let folder = tempfile::tempdir().unwrap();
+    issue(asked.unwrap_or(DEVICES), folder.path());
+    let place = folder.path().join("world").join(TECHNICIAN);
+    let store = place.join(format!("{SIGNER}-store"));
+    let before = Seen::of(&store);
+    fs::remove_dir_all(store.join("index")).unwrap();
+    let started = Started::with(&place.join(format!("{SIGNER}.toml")), &place.join("rebuilt.log"));
+    for line in &started.progress {
+        println!("{line}");
+    }
+    println!(
+        "an index of {} records made anew: ready in {} ms, {} lines of progress",
+        before.records,
+        started.took.as_millis(),
+        started.progress.len()
+    );
+    let steps = usize::try_from(before.records / 50_000).unwrap();
+    assert!(steps > 0 && started.progress.len() == steps, "{} lines of progress", started.progress.len());
+    assert!(started.took <= READY, "ready after {:?}", started.took);
+    let after = Seen::of(&store);
+    assert!(before == after, "{before:?} is now {after:?}");
+}
+
+/// Has a signer of a world in this folder issue certificates for so many devices, and ends it in good order.
+fn issue(devices: u64, folder: &Path) {
+    let bench = ["bench", "--local", "--target", "signer", "--mode", "stream", "--duration", "1s", "--warmup", "0s"];
+    let mut command = Command::new(BINARY);
+    command.args(bench).args(["--prefill", &devices.to_string()]).arg("--out").arg(folder.join("world"));
+    let ended = command.output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+/// What a store answers, each device looked up.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    records: u64,
+    head: Head,
+    tally: Option<Tally>,
+    devices: Looked,
+}
+
+/// Where every device's first record is, and the one that is found by its id.
+#[derive(PartialEq)]
+struct Looked(Vec<(Position, Option<Position>)>);
+
+impl std::fmt::Debug for Looked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} devices, {} found", self.0.len(), self.0.iter().filter(|(_, found)| found.is_some()).count())
+    }
+}
+
+impl Seen {
+    fn of(dir: &Path) -> Self {
+        let store = EmbeddedStore::open(dir, Options::default()).unwrap();
+        assert!(!store.opened().rebuilt);
+        let (mut records, mut devices, mut from) = (0, Vec::new(), Position::from_u64(0));
+        loop {
+            let page = store.history(from, store::MAX_LISTED).unwrap();
+            for record in &page.records {
+                records += 1;
+                if let Fact::DeviceIntent(intent) = records::read(record).unwrap().1 {
+                    let found = store.get(&keys::device(&intent.device_id)).unwrap();
+                    devices.push((record.position, found.map(|found| found.position)));
+                }
+            }
+            if page.next >= page.head.position {
+                break;
+            }
+            from = page.next;
+        }
+        assert!(devices.iter().all(|(at, found)| found.is_some_and(|found| found >= *at)), "every device is found");
+        let tally = store.tally(&keys::lot(LOT)).unwrap();
+        Self { records, head: store.head(), tally, devices: Looked(devices) }
+    }
+}
+
+/// A service that was started, and ended again when it was ready.
+struct Started {
+    took: Duration,
+    /// The lines of its log that say how far it is.
+    progress: Vec<String>,
+}
+
+impl Started {
+    fn with(config: &Path, log: &PathBuf) -> Self {
+        let began = Instant::now();
+        let mut service = Command::new(BINARY)
+            .args(["service", SIGNER, "--until-stdin-ends", "--config"])
+            .arg(config)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(log).unwrap())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(service.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let took = began.elapsed();
+        let told = fs::read_to_string(log).unwrap();
+        assert!(line.starts_with("READY "), "{line}{told}");
+        drop(service.stdin.take());
+        assert!(service.wait().unwrap().success());
+        let progress = told.lines().filter(|line| line.contains("reading the journal")).map(str::to_owned).collect();
+        Self { took, progress }
+    }
+}
