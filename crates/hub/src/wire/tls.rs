@@ -15,19 +15,16 @@ use api::Refusal;
 use bytes::Bytes;
 use pki::Sha256;
 use rustls::{
-    DigitallySignedStruct, DistinguishedName, Error, ServerConfig, ServerConnection, SignatureScheme,
-    client::danger::HandshakeSignatureValid,
-    crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
-    server::{
-        ClientHello, NoServerSessionStorage, ResolvesServerCert,
-        danger::{ClientCertVerified, ClientCertVerifier},
-    },
+    Error, ServerConfig, ServerConnection,
+    crypto::aws_lc_rs,
+    server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use service::{
     files::{self, FileError, FromFiles, MAX_CERTIFICATE_FILE_OCTETS, Reload},
     secret::{self, SecretError},
+    tls::{Clients, server_config},
 };
 
 /// Why the hub's certificate towards devices cannot be used.
@@ -93,16 +90,7 @@ impl DeviceTls {
 
     /// TLS of a door. Make it once; it follows every reload.
     pub(super) fn server_config(self: &Arc<Self>, application: &[&[u8]]) -> Result<Arc<ServerConfig>, Error> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier = Arc::new(AnyDevice(provider.signature_verification_algorithms));
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-            .with_client_cert_verifier(verifier)
-            .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
-        config.alpn_protocols = application.iter().map(|name| name.to_vec()).collect();
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
-        Ok(Arc::new(config))
+        server_config(Clients::Anybody, Arc::clone(self) as Arc<dyn ResolvesServerCert>, application)
     }
 }
 
@@ -156,51 +144,4 @@ fn read(certificate: &Path, key: &Path) -> Result<Read, DeviceTlsError> {
     certified.keys_match().map_err(|_| DeviceTlsError::KeyMismatch { file: key.to_owned() })?;
     let digests = [Sha256::of(&pem), Sha256::of(secret.expose())].map(|digest| *digest.as_bytes());
     Ok(Read { certified: Arc::new(certified), contents: Sha256::of(digests.as_flattened()) })
-}
-
-/// Lets every certificate pass, and checks that the device holds its key.
-#[derive(Debug)]
-struct AnyDevice(WebPkiSupportedAlgorithms);
-
-impl ClientCertVerifier for AnyDevice {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        // Hints would tell strangers whom we trust, and some clients send nothing when their issuer is not among them.
-        &[]
-    }
-
-    fn client_auth_mandatory(&self) -> bool {
-        // A device without a certificate is refused in its protocol, with a name.
-        false
-    }
-
-    fn verify_client_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
 }

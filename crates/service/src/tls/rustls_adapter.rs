@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption};
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::crypto::verify_tls13_signature;
+use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, ServerConfig, ServerConnection,
-    SignatureScheme,
+    ClientConfig, DigitallySignedStruct, Error, PeerIncompatible, ServerConfig, ServerConnection, SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
+use super::algorithms;
 use super::credentials::Credentials;
 use super::refusal::{PeerReason, PeerRefusal};
+use super::server::{Clients, server_config};
 use super::trust::{ExpectedPeer, Side};
 use crate::identity::PeerIdentity;
 
@@ -28,15 +28,7 @@ impl Credentials {
     /// # Errors
     /// When the provider lacks TLS 1.3, which ours does not.
     pub fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>, Error> {
-        let mut config = ServerConfig::builder_with_provider(Arc::clone(super::provider()))
-            .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_client_cert_verifier(Arc::new(AnyConfiguredClient(Arc::clone(self))))
-            .with_cert_resolver(Arc::new(OwnCertificate(Arc::clone(self))));
-        config.alpn_protocols = vec![ALPN.to_vec()];
-        // A resumed session would skip the judgement over the client's certificate.
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
-        Ok(Arc::new(config))
+        server_config(Clients::Configured(Arc::clone(self)), Arc::new(OwnCertificate(Arc::clone(self))), &[ALPN])
     }
 
     /// A TLS 1.3 client that reaches `expected` and nobody else. It follows every reload; make it once.
@@ -100,48 +92,6 @@ impl ResolvesClientCert for OwnCertificate {
 }
 
 #[derive(Debug)]
-struct AnyConfiguredClient(Arc<Credentials>);
-
-impl ClientCertVerifier for AnyConfiguredClient {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        // Hints would tell strangers whom we trust.
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        self.0.material().trust.judge(end_entity, intermediates, self.0.now(), Side::Client)?;
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(PeerIncompatible::Tls12NotOffered.into())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, algorithms())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        algorithms().supported_schemes()
-    }
-}
-
-#[derive(Debug)]
 struct ExpectedServer {
     credentials: Arc<Credentials>,
     expected: ExpectedPeer,
@@ -187,8 +137,4 @@ impl ServerCertVerifier for ExpectedServer {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         algorithms().supported_schemes()
     }
-}
-
-fn algorithms() -> &'static WebPkiSupportedAlgorithms {
-    &super::provider().signature_verification_algorithms
 }
