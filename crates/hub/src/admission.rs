@@ -234,6 +234,9 @@ pub trait Admission: Send + Sync + 'static {
         refusal: &Refusal,
     );
 
+    /// Counts a connection that ended before anybody could say who it is: no room, no TLS. Strangers are not put on record.
+    fn turned_away(&self, refusal: &Refusal);
+
     /// Grows with every change that may end sessions: a device or a key disabled, a certificate superseded, a CA deleted. Whoever holds
     /// sessions asks [`Self::still_admitted`] for each of them after a change.
     fn revocations(&self) -> watch::Receiver<u64>;

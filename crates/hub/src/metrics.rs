@@ -17,6 +17,7 @@ pub(crate) struct DeviceCounts {
     admitted: Counter,
     messages: Counter,
     refused: ByReason,
+    turned_away: ByReason,
     judging: Judging,
 }
 
@@ -26,6 +27,7 @@ impl Default for DeviceCounts {
             admitted: Counter::default(),
             messages: Counter::default(),
             refused: ByReason::default(),
+            turned_away: ByReason::default(),
             judging: Judging(Histogram::new(JUDGING)),
         }
     }
@@ -37,6 +39,8 @@ impl DeviceCounts {
         metrics.register("hub_admitted", "Devices let in", self.admitted.clone());
         metrics.register("hub_messages", "Telemetry messages kept", self.messages.clone());
         self.refused.tell(metrics, "hub_refused", "Devices refused, by published reason");
+        let help = "Connections of devices that ended before TLS was up, by published reason";
+        self.turned_away.tell(metrics, "hub_connections_refused", help);
         let help = "Reading and judging a presented chain, what is on record included";
         metrics.register("hub_judging_seconds", help, self.judging.0.clone());
         metrics.collect(Sessions(Arc::clone(presence)));
@@ -52,6 +56,10 @@ impl DeviceCounts {
 
     pub(crate) fn refused(&self, refusal: &Refusal) {
         self.refused.count(refusal);
+    }
+
+    pub(crate) fn turned_away(&self, refusal: &Refusal) {
+        self.turned_away.count(refusal);
     }
 
     /// For the thread that judges.

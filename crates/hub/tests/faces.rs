@@ -138,6 +138,53 @@ async fn telemetry_is_followed_as_it_comes() {
 }
 
 #[tokio::test]
+async fn a_page_token_of_another_list_or_of_nobodys_is_refused_by_every_list() {
+    let mut site = Site::start().await;
+    for id in ["d1", "d2"] {
+        create(&site, id).await;
+    }
+    let mut devices = DeviceServiceClient::new(site.channel(OPERATOR));
+    let page = ListDevicesRequest { page_size: 1, ..ListDevicesRequest::default() };
+    let first = devices.list_devices(page).await.unwrap().into_inner();
+    assert_eq!(first.devices[0].device_id, "d1");
+    let second = ListDevicesRequest { page_size: 1, page_token: first.next_page_token.clone() };
+    assert_eq!(devices.list_devices(second).await.unwrap().into_inner().devices[0].device_id, "d2");
+    let mut cas = CaCertificateServiceClient::new(site.channel(OPERATOR));
+    let mut kept = TelemetryServiceClient::new(site.channel(OPERATOR));
+    let end = kept.list_telemetry(ListTelemetryRequest::default()).await.unwrap().into_inner().next_page_token;
+    let again = ListTelemetryRequest { page_token: end.clone(), ..ListTelemetryRequest::default() };
+    assert!(kept.list_telemetry(again).await.unwrap().into_inner().at_end);
+    let others = [first.next_page_token.as_str(), end.as_str(), "telemetry:0:5", "telemetry:1:3", "\u{0}", "x:y", "::"];
+    for token in others {
+        let page_token = token.to_owned();
+        let mut refused = Vec::new();
+        if token != first.next_page_token {
+            let request = ListDevicesRequest { page_token: page_token.clone(), ..ListDevicesRequest::default() };
+            refused.push(devices.list_devices(request).await.map(drop));
+        }
+        let request =
+            GetLotAdmissionsRequest { page_token: page_token.clone(), key_sha256: vec![7; 32].into(), page_size: 0 };
+        refused.push(devices.get_lot_admissions(request).await.map(drop));
+        let request =
+            ListCaCertificatesRequest { page_token: page_token.clone(), ..ListCaCertificatesRequest::default() };
+        refused.push(cas.list_ca_certificates(request).await.map(drop));
+        let request =
+            ListDisabledCaKeysRequest { page_token: page_token.clone(), ..ListDisabledCaKeysRequest::default() };
+        refused.push(cas.list_disabled_ca_keys(request).await.map(drop));
+        if token != end {
+            let request = ListTelemetryRequest { page_token: page_token.clone(), ..ListTelemetryRequest::default() };
+            refused.push(kept.list_telemetry(request).await.map(drop));
+            let request = WatchTelemetryRequest { page_token, ..WatchTelemetryRequest::default() };
+            refused.push(kept.watch_telemetry(request).await.map(drop));
+        }
+        for outcome in refused {
+            assert_eq!(outcome.map_err(|status| reason(&status)), Err("PAGE_TOKEN_INVALID"), "{token:?}");
+        }
+    }
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn who_may_not_is_refused_before_anything_is_read() {
     let mut site = Site::start().await;
     let maker = Maker::new();

@@ -57,6 +57,10 @@ impl Admission for Registry {
         self.keep_refusal(presented, cut(claimed), protocol.as_str(), from.to_string(), refusal).await;
     }
 
+    fn turned_away(&self, refusal: &Refusal) {
+        self.count_turned_away(refusal);
+    }
+
     fn revocations(&self) -> watch::Receiver<u64> {
         self.parts.books.revocations()
     }

@@ -221,6 +221,10 @@ impl Registry {
         self.counts.admitted();
     }
 
+    pub(super) fn count_turned_away(&self, refusal: &Refusal) {
+        self.counts.turned_away(refusal);
+    }
+
     pub(super) fn judging_time(&self) -> Judging {
         self.counts.judging()
     }

@@ -6,18 +6,19 @@ use api::{
     Refusal,
     hub::v1::{self as wire, telemetry_service_server::TelemetryService},
 };
+use records::page;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
 use crate::{registry::Registry, ring::Position, telemetry::Filter};
 
-const DEFAULT: usize = 100;
-const MOST: usize = 1000;
+/// The list, in its tokens.
+const TELEMETRY: &str = "telemetry";
+/// Messages of one answer to a follower.
+const FOLLOWED: usize = 100;
 /// Answers of one follower that wait; who does not read them is not read for.
 const WAITING: usize = 4;
-/// In front of a position in a token.
-const TOKEN: &str = "telemetry:";
 
 /// The service over one registry.
 pub(super) struct TelemetryRpc(pub(super) Arc<Registry>);
@@ -29,10 +30,9 @@ impl TelemetryService for TelemetryRpc {
         request: Request<wire::ListTelemetryRequest>,
     ) -> Result<Response<wire::ListTelemetryResponse>, Status> {
         let message = request.into_inner();
-        let size = usize::try_from(message.page_size).map_err(|_| Refusal::malformed("page_size", "is negative"))?;
-        let most = if size == 0 { DEFAULT } else { size.min(MOST) };
-        let from = read_token(&message.page_token)?.unwrap_or(Position::START);
-        let page = self.0.telemetry_page(from, Filter::read(message.filter)?, most).await?;
+        let asked = page::Page::read(TELEMETRY, message.page_size, &message.page_token)?;
+        let from = position(&asked)?.unwrap_or(Position::START);
+        let page = self.0.telemetry_page(from, Filter::read(message.filter)?, asked.limit()).await?;
         Ok(Response::new(wire::ListTelemetryResponse {
             messages: page.messages,
             next_page_token: token(page.next),
@@ -50,7 +50,7 @@ impl TelemetryService for TelemetryRpc {
         let filter = Filter::read(message.filter)?;
         // From here on, not from when the task first runs.
         let end = self.0.kept_telemetry().end();
-        let from = read_token(&message.page_token)?.unwrap_or_else(|| *end.borrow());
+        let from = position(&page::Page::read(TELEMETRY, 0, &message.page_token)?)?.unwrap_or_else(|| *end.borrow());
         let (answers, stream) = mpsc::channel(WAITING);
         tokio::spawn(follow(Arc::clone(&self.0), filter, from, end, answers));
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
@@ -68,7 +68,7 @@ async fn follow(
     loop {
         // Seen before the page is read, so that what comes meanwhile wakes us.
         end.borrow_and_update();
-        let page = match registry.telemetry_page(from, filter.clone(), DEFAULT).await {
+        let page = match registry.telemetry_page(from, filter.clone(), FOLLOWED).await {
             Ok(page) => page,
             Err(refusal) => {
                 let _ = answers.send(Err(refusal.into())).await;
@@ -92,19 +92,15 @@ async fn follow(
 }
 
 fn token(at: Position) -> String {
-    format!("{TOKEN}{}:{}", at.segment, at.offset)
+    page::token(TELEMETRY, Some(format!("{}:{}", at.segment, at.offset)))
 }
 
-fn read_token(token: &str) -> Result<Option<Position>, Refusal> {
-    if token.is_empty() {
-        return Ok(None);
-    }
+fn position(page: &page::Page) -> Result<Option<Position>, Refusal> {
+    let Some(text) = page.after() else { return Ok(None) };
     let read = || {
-        let (segment, offset) = token.strip_prefix(TOKEN)?.split_once(':')?;
+        let (segment, offset) = text.split_once(':')?;
         Some(Position { segment: segment.parse().ok()?, offset: offset.parse().ok()? })
     };
-    match read() {
-        Some(position) => Ok(Some(position)),
-        None => Err(Refusal::new("PAGE_TOKEN_INVALID", "the page token was not made by this list")),
-    }
+    let malformed = || Refusal::new("PAGE_TOKEN_INVALID", "the page token is no place in the telemetry");
+    read().map(Some).ok_or_else(malformed)
 }

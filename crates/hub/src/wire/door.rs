@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use api::Refusal;
 use service::net::{BoxStream, Listener};
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_rustls::TlsAcceptor;
@@ -45,6 +46,15 @@ struct Gate {
     connections: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
     web: https::Web,
+}
+
+impl Gate {
+    /// Whoever does not come as far as TLS has no name to be asked for by: it is counted, and in the log.
+    fn turn_away(&self, from: SocketAddr, refusal: &Refusal) {
+        let (protocol, reason, message) = (self.protocol, refusal.reason(), refusal.message());
+        tracing::info!(%from, %protocol, reason, message, "connection refused");
+        self.house.admission.turned_away(refusal);
+    }
 }
 
 pub(super) async fn open(wire: Wire, addresses: &Addresses) -> Result<Bound, OpenError> {
@@ -112,8 +122,9 @@ fn receive(gate: &Arc<Gate>, stream: BoxStream, address: &str) {
     let connection = Arc::clone(&gate.connections).try_acquire_owned();
     let stranger = Arc::clone(&gate.strangers).try_acquire_owned();
     let (Ok(connection), Ok(stranger)) = (connection, stranger) else {
-        tracing::warn!(%from, protocol = %gate.protocol, reason = "CONNECTION_LIMIT_REACHED", "connection refused");
-        return;
+        let message =
+            "as many connections are open, or under way, as devices.max_connections and devices.max_strangers allow";
+        return gate.turn_away(from, &Refusal::new("CONNECTION_LIMIT_REACHED", message));
     };
     let permits = Permits { stranger: Some(stranger), _connection: connection };
     let gate = Arc::clone(gate);
@@ -136,20 +147,15 @@ async fn handshake(gate: &Gate, stream: BoxStream, from: SocketAddr, permits: Pe
         shaken = timeout(gate.house.limits.greeting(), gate.acceptor.accept(stream)) => shaken,
         () = gate.house.stop.cancelled() => return None,
     };
-    let protocol = gate.protocol;
-    match shaken {
+    let refusal = match shaken {
         Ok(Ok(stream)) => {
             let presented = tls::presented(stream.get_ref().1);
-            let visitor = Visitor { presented: Arc::from(presented), from, protocol };
-            Some(Guest { stream: Box::new(stream), visitor, permits })
+            let visitor = Visitor { presented: Arc::from(presented), from, protocol: gate.protocol };
+            return Some(Guest { stream: Box::new(stream), visitor, permits });
         }
-        Ok(Err(error)) => {
-            tracing::info!(%from, %protocol, reason = "PEER_HANDSHAKE_FAILED", %error, "connection refused");
-            None
-        }
-        Err(_) => {
-            tracing::info!(%from, %protocol, reason = "PEER_HANDSHAKE_TIMEOUT", "connection refused");
-            None
-        }
-    }
+        Ok(Err(error)) => Refusal::new("PEER_HANDSHAKE_FAILED", error.to_string()),
+        Err(_) => Refusal::new("PEER_HANDSHAKE_TIMEOUT", "TLS is not up within devices.greeting_ms"),
+    };
+    gate.turn_away(from, &refusal);
+    None
 }

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+/// Longest idle time-out that AMQP devices are asked to keep.
+const MAX_IDLE_MS: u32 = 120_000;
+
 /// `[devices]`: every field may be left out; its default is stated.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -22,7 +25,8 @@ pub struct DeviceLimits {
     pub max_held: u32,
     /// Direct methods of one session that wait for their answer. 16.
     pub max_calls: u32,
-    /// Seconds of silence that a device may ask for at most; more, or no limit at all, is cut to this. 1767.
+    /// Seconds of silence that a device may ask for at most; more, or no limit at all, is cut to this. AMQP devices are asked to say
+    /// something every 120 seconds, or every so many if this is less. 1767.
     pub max_keep_alive_s: u32,
     /// Until a device has taken what was written to it. 20000.
     pub write_ms: u32,
@@ -102,6 +106,16 @@ impl DeviceLimits {
         let seconds = if keep_alive == 0 { most } else { u32::from(keep_alive).min(most) };
         Duration::from_millis(u64::from(seconds) * 1500)
     }
+
+    /// The idle time-out that AMQP devices are asked to keep, in milliseconds.
+    pub(super) fn idle_ms(&self) -> u32 {
+        self.max_keep_alive_s.saturating_mul(1000).min(MAX_IDLE_MS)
+    }
+
+    /// How long an AMQP device may be silent: twice what it was asked for (AMQP 1.0 section 2.4.5).
+    pub(super) fn idle(&self) -> Duration {
+        Duration::from_millis(u64::from(self.idle_ms()) * 2)
+    }
 }
 
 /// A limit as a count of permits or list entries.
@@ -125,5 +139,7 @@ mod tests {
         let limits = DeviceLimits { max_keep_alive_s: 100, ..DeviceLimits::default() };
         let expected = [(0, 150_000), (60, 90_000), (1000, 150_000)];
         assert_eq!(expected.map(|(promised, _)| limits.silence(promised).as_millis()), expected.map(|(_, most)| most));
+        assert_eq!((limits.idle_ms(), limits.idle()), (100_000, Duration::from_secs(200)));
+        assert_eq!(DeviceLimits::default().idle_ms(), 120_000);
     }
 }

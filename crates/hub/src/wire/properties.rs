@@ -1,6 +1,9 @@
 //! A message's properties as MQTT writes them: one bag, in which `$.` marks what the system names.
 
-use device_wire::bag::{self, BagFault};
+use device_wire::{
+    bag::{self, BagFault},
+    mqtt::Retain,
+};
 
 use crate::admission::{CloudMessage, Message};
 
@@ -17,6 +20,15 @@ pub(super) fn from_bag(text: &str) -> Result<Message, BagFault> {
         }
     }
     Ok(Message { system, properties, ..Message::default() })
+}
+
+/// Nothing is retained here; the back end learns that it was wanted.
+pub(super) fn retained(mut message: Message, retain: Retain) -> Message {
+    match retain {
+        Retain::Yes => message.properties.push(("x-opt-retain".to_owned(), "true".to_owned())),
+        Retain::No => {}
+    }
+    message
 }
 
 /// The bag of a cloud-to-device message.

@@ -14,6 +14,8 @@ mod flood;
 mod hostile;
 mod house;
 mod https;
+mod keep_alive;
+mod methods;
 mod mqtt;
 mod porter;
 mod sdk;

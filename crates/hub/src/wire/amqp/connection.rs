@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     fault,
-    greet::{CHANNEL_MAX, IDLE_MS, MAX_FRAME},
+    greet::{CHANNEL_MAX, MAX_FRAME},
     link::Channel,
 };
 use crate::{
@@ -114,7 +114,7 @@ impl Connection {
             self.said = Instant::now();
         }
         let may_read = self.keeping.len() < limits::count(self.house.limits.max_keeping);
-        let silence = Duration::from_millis(u64::from(IDLE_MS));
+        let silence = self.house.limits.idle();
         tokio::select! {
             filled = self.line.fill(), if may_read => {
                 filled?;

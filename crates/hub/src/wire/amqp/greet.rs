@@ -20,8 +20,8 @@ use crate::wire::{
 
 /// Most octets of one frame that we take.
 pub(super) const MAX_FRAME: u32 = 64 * 1024;
-/// Milliseconds of silence after which we give up; devices send something at least at half of it (section 2.4.5).
-pub(super) const IDLE_MS: u32 = 240_000;
+/// A device that asks for more is told something this often.
+const LEAST_HEARTBEAT: Duration = Duration::from_millis(500);
 /// Highest channel and handle that we take.
 pub(super) const CHANNEL_MAX: u16 = 7;
 
@@ -42,7 +42,7 @@ pub(super) async fn greet(house: Arc<House>, guest: Guest) -> Option<Connection>
     let refusal = match heard {
         Ok(Ok(open)) => {
             // Open is answered in any case: Close must follow an Open (section 2.4.1).
-            write(&mut line, &Performative::Open(answer(&open)));
+            write(&mut line, &Performative::Open(answer(&open, house.limits.idle_ms())));
             match judge(&house, &visitor).await {
                 Ok(seat) => return Some(seated(house, (visitor, permits), line, &open, seat).await),
                 Err(refusal) => refusal,
@@ -101,13 +101,13 @@ async fn first_frame(line: &mut Line) -> Result<Open, Unheard> {
     }
 }
 
-fn answer(open: &Open) -> Open {
+fn answer(open: &Open, idle_ms: u32) -> Open {
     Open {
         container_id: open.hostname.clone().unwrap_or_else(|| "hub".to_owned()),
         hostname: None,
         max_frame_size: Some(MAX_FRAME),
         channel_max: Some(CHANNEL_MAX),
-        idle_time_out: Some(IDLE_MS),
+        idle_time_out: Some(idle_ms),
     }
 }
 
@@ -126,6 +126,11 @@ fn certified_name(visitor: &Visitor) -> Option<String> {
     Some(name)
 }
 
+/// How often a device wants to hear something: half of what it bears, so that a frame on its way is not missed; but not all the time.
+fn heartbeat(idle_ms: u32) -> Duration {
+    Duration::from_millis(u64::from(idle_ms / 2)).max(LEAST_HEARTBEAT)
+}
+
 async fn seated(
     house: Arc<House>,
     (visitor, mut permits): (Visitor, Permits),
@@ -141,8 +146,7 @@ async fn seated(
         mail: house.admission.mail(&admitted),
         visitor,
         max_frame: open.max_frame_size.unwrap_or(u32::MAX).clamp(MIN_MAX_FRAME, MAX_FRAME),
-        // Half of what the device bears, so that a frame on its way is not missed.
-        heartbeat: open.idle_time_out.map(|millis| Duration::from_millis(u64::from((millis / 2).max(500)))),
+        heartbeat: open.idle_time_out.filter(|millis| *millis > 0).map(heartbeat),
         house,
         admitted,
         line,

@@ -66,6 +66,8 @@ impl Admission for Everybody {
 
     async fn refused(&self, _: &[Bytes], _: &str, _: Protocol, _: SocketAddr, _: &Refusal) {}
 
+    fn turned_away(&self, _: &Refusal) {}
+
     fn revocations(&self) -> watch::Receiver<u64> {
         self.revocations.subscribe()
     }

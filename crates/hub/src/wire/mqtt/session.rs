@@ -200,7 +200,11 @@ impl Session {
             }
             Over::Silent => "KEEP_ALIVE_EXPIRED",
             Over::Ended(End::TakenOver) => "SESSION_TAKEN_OVER",
-            Over::Ended(End::Withdrawn(refusal)) => refusal.reason(),
+            Over::Ended(End::Withdrawn(refusal)) => {
+                // Nothing is taken any more from a device that is cut off.
+                self.will = None;
+                refusal.reason()
+            }
             Over::Stopping => "SHUTTING_DOWN",
             Over::Refused(refusal) => {
                 self.house.refused_in_session(&self.admitted, &refusal).await;
@@ -215,7 +219,7 @@ impl Session {
         let Some(will) = self.will.take() else { return };
         let Ok(Up::Telemetry { bag }) = Up::parse(&will.topic, &self.device) else { return };
         let Ok(message) = properties::from_bag(bag) else { return };
-        let mut message = Message { body: will.message, ..message };
+        let mut message = properties::retained(Message { body: will.message, ..message }, will.retain);
         message.properties.push(("iothub-MessageType".to_owned(), "Will".to_owned()));
         if let Err(refusal) = self.house.admission.telemetry(&self.admitted, message).await {
             tracing::info!(device = %self.admitted.device(), reason = refusal.reason(), "last will refused");

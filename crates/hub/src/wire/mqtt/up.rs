@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::Refusal;
 use bytes::Bytes;
 use device_wire::{
-    mqtt::{self, Clean, Delivery, Packet, PacketId, Publish, QoS, Retain, SubscribeCode},
+    mqtt::{self, Clean, Delivery, Packet, PacketId, Publish, QoS, SubscribeCode},
     topic::{self, Subscription, Up},
 };
 use serde_json::{Map, Value, json};
@@ -64,7 +64,7 @@ impl Session {
         match up.map_err(|found| Over::Refused(fault::topic(&topic, found)))? {
             Up::Telemetry { bag } => {
                 let message = properties::from_bag(bag).map_err(|found| Over::Refused(fault::bag(found)))?;
-                self.keep(Message { body: payload, ..message }, retain, delivery);
+                self.keep(properties::retained(Message { body: payload, ..message }, retain), delivery);
                 return Ok(());
             }
             Up::MethodResponse { status, request_id } => self.answered(status, request_id, payload),
@@ -78,11 +78,7 @@ impl Session {
     }
 
     /// Hands the message over; it is acknowledged when it is durable, and in its turn.
-    fn keep(&mut self, mut message: Message, retain: Retain, delivery: Delivery) {
-        // Nothing is retained here; the back end learns that it was wanted.
-        if retain == Retain::Yes {
-            message.properties.push(("x-opt-retain".to_owned(), "true".to_owned()));
-        }
+    fn keep(&mut self, message: Message, delivery: Delivery) {
         let (house, admitted) = (Arc::clone(&self.house), Arc::clone(&self.admitted));
         self.keeping.push_back(Box::pin(async move {
             (delivery.packet_id(), house.admission.telemetry(&admitted, message).await)

@@ -190,9 +190,14 @@ impl Amqp {
 
     /// Says who it is and reads the protocol header; the hub's Open is next.
     pub(crate) async fn greet(client: Client) -> Self {
+        Self::greet_with(client, &open(512 * 128)).await
+    }
+
+    /// As [`Self::greet`], with an Open of the test's.
+    pub(crate) async fn greet_with(client: Client, open: &Performative) -> Self {
         let mut client = Self(client);
         client.0.write(&amqp::PROTOCOL_HEADER).await;
-        client.send(&open(512 * 128)).await;
+        client.send(open).await;
         client.header().await;
         client
     }
@@ -213,17 +218,21 @@ impl Amqp {
     pub(crate) async fn begin(self) -> Self {
         let mut client = self;
         assert!(matches!(client.next().await, Performative::Open(_)));
+        client.begin_session().await;
         client
-            .send(&Performative::Begin(Begin {
-                remote_channel: None,
-                next_outgoing_id: 0,
-                incoming_window: 2048,
-                outgoing_window: 2048,
-                handle_max: None,
-            }))
-            .await;
-        assert!(matches!(client.next().await, Performative::Begin(_)));
-        client
+    }
+
+    /// Begins a session.
+    pub(crate) async fn begin_session(&mut self) {
+        self.send(&Performative::Begin(Begin {
+            remote_channel: None,
+            next_outgoing_id: 0,
+            incoming_window: 2048,
+            outgoing_window: 2048,
+            handle_max: None,
+        }))
+        .await;
+        assert!(matches!(self.next().await, Performative::Begin(_)));
     }
 
     pub(crate) async fn send(&mut self, performative: &Performative) {
@@ -302,7 +311,8 @@ impl Amqp {
         self.0.write(&out).await;
     }
 
-    async fn frame(&mut self) -> Frame {
+    /// The next frame; an empty one says only that the hub is there.
+    pub(crate) async fn frame(&mut self) -> Frame {
         loop {
             if let Some(frame) = frame::decode(&mut self.0.arrived, 1 << 20).unwrap() {
                 return frame;
@@ -342,12 +352,17 @@ impl Amqp {
 }
 
 pub(crate) fn open(max_frame_size: u32) -> Performative {
+    open_with(max_frame_size, None)
+}
+
+/// Open of a client that wants to hear something within so many milliseconds.
+pub(crate) fn open_with(max_frame_size: u32, idle_time_out: Option<u32>) -> Performative {
     Performative::Open(Open {
         container_id: "client".to_owned(),
         hostname: Some("localhost".to_owned()),
         max_frame_size: Some(max_frame_size),
         channel_max: None,
-        idle_time_out: None,
+        idle_time_out,
     })
 }
 

@@ -55,6 +55,55 @@ async fn strangers_beyond_the_limit_are_closed_and_devices_stay() {
 }
 
 #[tokio::test]
+async fn connections_beyond_the_limit_are_closed_counted_and_nobody_elses_trouble() {
+    let world = World::with(DeviceLimits { max_connections: 2, ..DeviceLimits::default() }).await;
+    let (mut first, _) = Mqtt::open(&world, "d1", Clean::Start).await;
+    let (second, _) = Mqtt::open(&world, "d2", Clean::Start).await;
+    for _ in 0..2 {
+        assert!(matches!(world.porter.next().await, Event::Connected(_)));
+    }
+    // Whatever the door.
+    for address in [&world.bound.mqtt, &world.bound.amqp, &world.bound.https] {
+        let identity = world.device("d3");
+        let address = address.as_ref().unwrap();
+        let refused = Client::connect_with(&world, address, Some(&identity), &rustls::version::TLS13).await;
+        assert!(refused.is_err(), "a third connection came in");
+        assert_eq!(world.porter.next().await, Event::TurnedAway("CONNECTION_LIMIT_REACHED"));
+        first.send(Packet::PingReq).await;
+        assert_eq!(first.next().await, Some(Packet::PingResp));
+    }
+    // One leaves, and the next comes in.
+    drop(second);
+    assert_eq!(world.porter.next().await, Event::Disconnected("d2".to_owned(), "CONNECTION_LOST".to_owned()));
+    let opened = async {
+        let identity = world.device("d3");
+        let address = world.bound.mqtt.as_ref().unwrap();
+        // Its place is free when its connection is closed at last, which nobody is told.
+        loop {
+            let dialled = Client::connect_with(&world, address, Some(&identity), &rustls::version::TLS13).await;
+            if let Ok(client) = dialled {
+                break Mqtt(client).greet(connect("d3", Clean::Start)).await;
+            }
+        }
+    };
+    let answer = tokio::time::timeout(std::time::Duration::from_secs(20), opened).await.unwrap().unwrap();
+    assert_eq!(answer.code, ConnectCode::Accepted);
+}
+
+#[tokio::test]
+async fn handshakes_that_break_or_stall_are_counted_by_name() {
+    use tokio::io::AsyncWriteExt as _;
+    let world = World::with(DeviceLimits { greeting_ms: 200, ..DeviceLimits::default() }).await;
+    let dial = || tokio::net::TcpStream::connect(world.bound.amqp.as_ref().unwrap());
+    let stalled = dial().await.unwrap();
+    assert_eq!(world.porter.next().await, Event::TurnedAway("PEER_HANDSHAKE_TIMEOUT"));
+    let mut broken = dial().await.unwrap();
+    broken.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    assert_eq!(world.porter.next().await, Event::TurnedAway("PEER_HANDSHAKE_FAILED"));
+    drop(stalled);
+}
+
+#[tokio::test]
 async fn stopping_ends_every_session() {
     let world = World::new().await;
     let (mut device, _) = Mqtt::open(&world, "d1", Clean::Start).await;

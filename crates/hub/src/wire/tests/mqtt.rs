@@ -341,6 +341,52 @@ async fn a_subscription_to_another_topic_fails_and_is_on_record() {
 }
 
 #[tokio::test]
+async fn a_subscription_with_qos_2_is_granted_with_1() {
+    let world = World::new().await;
+    world.porter.send("d1", 1, &[], "hello");
+    let mut device = opened(&world, "d1").await;
+    let filter = "devices/d1/messages/devicebound/#";
+    let mut packet = vec![0x82, u8::try_from(filter.len() + 5).unwrap(), 0, 1, 0, u8::try_from(filter.len()).unwrap()];
+    packet.extend_from_slice(filter.as_bytes());
+    packet.push(2);
+    device.0.write(&packet).await;
+    let granted = Packet::SubAck(id(1), vec![SubscribeCode::Granted(QoS::AtLeastOnce)]);
+    assert_eq!(device.next().await, Some(granted));
+    assert!(matches!(device.next_publish().await.delivery, Delivery::First(_)));
+}
+
+#[tokio::test]
+async fn what_was_to_be_retained_is_not_and_the_back_end_learns_that_it_was_wanted() {
+    let world = World::new().await;
+    let mut device = opened(&world, "d1").await;
+    for (number, retain, properties) in [(1, Retain::Yes, vec!["a", "x-opt-retain"]), (2, Retain::No, vec!["a"])] {
+        let (topic, delivery) = ("devices/d1/messages/events/a=b".to_owned(), Delivery::First(id(number)));
+        let publish = device_wire::mqtt::Publish { topic, delivery, retain, payload: Bytes::from_static(b"{}") };
+        device.send(Packet::Publish(publish)).await;
+        assert_eq!(device.next().await, Some(Packet::PubAck(id(number))));
+        let Event::Telemetry(_, message) = world.porter.next().await else { panic!() };
+        assert_eq!(message.properties.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), properties);
+    }
+    device.subscribe("devices/d1/messages/devicebound/#", QoS::AtLeastOnce).await;
+    device.send(Packet::PingReq).await;
+    assert_eq!(device.next().await, Some(Packet::PingResp), "nothing was retained for whoever subscribes");
+}
+
+#[tokio::test]
+async fn a_device_that_is_cut_off_has_no_last_word() {
+    let world = World::new().await;
+    let identity = world.device("d1");
+    let mut device = Mqtt(Client::connect(&world, world.bound.mqtt.as_ref().unwrap(), Some(&identity)).await);
+    let (topic, message) = ("devices/d1/messages/events/".to_owned(), Bytes::from_static(b"gone"));
+    let will = Some(Will { topic, message, qos: QoS::AtLeastOnce, retain: Retain::No });
+    device.greet(device_wire::mqtt::Connect { will, ..connect("d1", Clean::Start) }).await.unwrap();
+    assert_eq!(world.porter.next().await, Event::Connected("d1".to_owned()));
+    world.porter.withdraw("d1");
+    device.0.closed().await;
+    assert_eq!(world.porter.next().await, gone("d1", "DEVICE_DISABLED"));
+}
+
+#[tokio::test]
 async fn a_message_that_cannot_be_kept_ends_the_session() {
     let world = World::new().await;
     let mut device = opened(&world, "d1").await;
@@ -356,12 +402,14 @@ async fn a_silent_device_is_disconnected_and_its_will_is_executed() {
     let identity = world.device("d1");
     let mut device = Mqtt(Client::connect(&world, world.bound.mqtt.as_ref().unwrap(), Some(&identity)).await);
     let (topic, message) = ("devices/d1/messages/events/a=b".to_owned(), Bytes::from_static(b"gone"));
-    let will = Some(Will { topic, message, qos: QoS::AtMostOnce, retain: Retain::No });
+    let will = Some(Will { topic, message, qos: QoS::AtMostOnce, retain: Retain::Yes });
     device.greet(device_wire::mqtt::Connect { will, keep_alive: 0, ..connect("d1", Clean::Start) }).await.unwrap();
     assert_eq!(world.porter.next().await, Event::Connected("d1".to_owned()));
     let Event::Telemetry(_, message) = world.porter.next().await else { panic!() };
     assert_eq!(message.body, "gone");
-    assert!(message.properties.contains(&("iothub-MessageType".to_owned(), "Will".to_owned())));
+    for (name, value) in [("iothub-MessageType", "Will"), ("x-opt-retain", "true")] {
+        assert!(message.properties.contains(&(name.to_owned(), value.to_owned())), "{:?}", message.properties);
+    }
     assert_eq!(world.porter.next().await, gone("d1", "KEEP_ALIVE_EXPIRED"));
     device.0.closed().await;
 }

@@ -25,6 +25,7 @@ pub(crate) enum Event {
     Connected(String),
     Disconnected(String, String),
     Refused { claimed: String, reason: &'static str, chain: usize },
+    TurnedAway(&'static str),
     Telemetry(String, Message),
     Settled(u64, Settlement),
 }
@@ -179,6 +180,10 @@ impl Admission for Porter {
     async fn refused(&self, presented: &[Bytes], claimed: &str, _: Protocol, _: SocketAddr, refusal: &Refusal) {
         let (claimed, reason, chain) = (claimed.to_owned(), refusal.reason(), presented.len());
         self.tell(Event::Refused { claimed, reason, chain });
+    }
+
+    fn turned_away(&self, refusal: &Refusal) {
+        self.tell(Event::TurnedAway(refusal.reason()));
     }
 
     fn revocations(&self) -> watch::Receiver<u64> {
