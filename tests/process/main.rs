@@ -12,6 +12,7 @@ mod outage;
 mod people;
 mod room;
 mod scripts;
+mod standing;
 mod start;
 mod stay;
 mod world;
