@@ -4,6 +4,7 @@
 //! never out of order, through any outage. What a destination refuses for good is set aside on record, and the rest goes on.
 
 mod hub;
+mod pause;
 mod signer;
 
 use std::{sync::Arc, time::Duration};
@@ -23,6 +24,7 @@ use tracing::{info, warn};
 use crate::metrics::OutboxPlace;
 
 pub(crate) use hub::ToHub;
+use pause::Pause;
 pub(crate) use signer::ToSigner;
 
 /// The collection of deliveries that were set aside.
@@ -33,8 +35,6 @@ const BATCH: usize = 100;
 const READ_ON: u64 = 4 << 20;
 /// How long an idle outbox waits before it looks again by itself.
 const IDLE: Duration = Duration::from_secs(5);
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Something to be delivered.
 #[derive(Debug, Clone)]
@@ -134,18 +134,17 @@ impl<D: Destination> Outbox<D> {
 
     /// Delivers for as long as `alive` lives.
     pub(crate) async fn run<A: Send + Sync>(mut self, alive: std::sync::Weak<A>) {
-        let mut pause = FIRST_PAUSE;
+        let mut pause = Pause::new(SystemEntropy);
         while alive.strong_count() > 0 {
             match self.round().await {
-                Ok(Progress::Moved) => pause = FIRST_PAUSE,
+                Ok(Progress::Moved) => pause.forget(),
                 Ok(Progress::Idle) => {
-                    pause = FIRST_PAUSE;
+                    pause.forget();
                     let _ = tokio::time::timeout(IDLE, self.tools.news.changed()).await;
                 }
                 Err(refusal) => {
                     warn!(destination = D::NAME, %refusal, "deliveries wait");
-                    tokio::time::sleep(pause).await;
-                    pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+                    tokio::time::sleep(pause.after(&refusal)).await;
                 }
             }
         }
@@ -233,10 +232,8 @@ impl<D: Destination> Outbox<D> {
 
     /// Puts what came of a batch on record, then the place. A crash in between delivers the batch again.
     async fn record(&mut self, units: Vec<Unit>, next: Position) -> Result<(), Refusal> {
-        for unit in units {
-            // A conflict means that the unit moved on meanwhile, or that this was recorded before.
-            let _ = self.tools.commits.commit(unit).await?;
-        }
+        // A conflict means that the unit moved on meanwhile, or that this was recorded before.
+        self.tools.commits.commit_all(units).await?;
         if next == self.recorded {
             return Ok(());
         }

@@ -49,11 +49,39 @@ impl CommitQueue {
     /// # Errors
     /// What the store says; `SHUTTING_DOWN` when the queue has ended.
     pub async fn commit(&self, unit: Unit) -> Answer {
-        let shutting_down = || Refusal::new("SHUTTING_DOWN", "the store takes no more units");
+        answered(self.hand_in(unit).await?).await
+    }
+
+    /// Commits units each on its own, in their order; returns when what became of every one is durable. So few syncs are waited for as
+    /// fit them all.
+    ///
+    /// # Errors
+    /// As [`Self::commit`]; some may have become durable then.
+    pub async fn commit_all(&self, units: Vec<Unit>) -> Result<Vec<Result<Committed, Conflict>>, Refusal> {
+        let mut outcomes = Vec::with_capacity(units.len());
+        for unit in units {
+            outcomes.push(self.hand_in(unit).await?);
+        }
+        let mut committed = Vec::with_capacity(outcomes.len());
+        for outcome in outcomes {
+            committed.push(answered(outcome).await?);
+        }
+        Ok(committed)
+    }
+
+    async fn hand_in(&self, unit: Unit) -> Result<oneshot::Receiver<Answer>, Refusal> {
         let (answer, outcome) = oneshot::channel();
         self.queue.send((unit, answer)).await.map_err(|_| shutting_down())?;
-        outcome.await.unwrap_or_else(|_| Err(shutting_down()))
+        Ok(outcome)
     }
+}
+
+async fn answered(outcome: oneshot::Receiver<Answer>) -> Answer {
+    outcome.await.unwrap_or_else(|_| Err(shutting_down()))
+}
+
+fn shutting_down() -> Refusal {
+    Refusal::new("SHUTTING_DOWN", "the store takes no more units")
 }
 
 fn run(store: &dyn Store, mut queue: mpsc::Receiver<(Unit, oneshot::Sender<Answer>)>) {
