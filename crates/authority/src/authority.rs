@@ -6,7 +6,7 @@ use api::{Refusal, RequestId};
 use issuance::{Entropy, SerialSource, SigningKey};
 use mfg::{Bundle, ManufacturerId, Statement};
 use pki::{PublicKey, UnixTime};
-use records::{Act, Caller, named};
+use records::{Act, Caller, Standing, named};
 use service::{Clock, Workers};
 use store::Store;
 
@@ -43,6 +43,8 @@ pub struct Authority {
     pub(crate) expiries: Expiries,
     /// The CA that signs here, at a root-ca.
     pub(crate) own_ca: Option<Arc<OwnCa>>,
+    /// How the store stands.
+    pub(crate) standing: RwLock<Standing>,
     /// The brand's bundle; empty at a root-ca, whose registry says it.
     bundle: RwLock<Arc<Bundle>>,
 }
@@ -66,6 +68,7 @@ impl Authority {
             manifests: Manifests::default(),
             expiries: Expiries::default(),
             own_ca: None,
+            standing: RwLock::default(),
             bundle: RwLock::default(),
         }
     }

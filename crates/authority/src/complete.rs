@@ -34,6 +34,10 @@ enum Intent {
     reason = "every other fact is about something else, also one that is added later"
 )]
 pub fn complete_open_intents(authority: &Authority) -> Result<usize, Refusal> {
+    if authority.standing().suspended {
+        // What was open when the backup ended may have been signed and answered since.
+        return Ok(0);
+    }
     let open = authority.store().open_intents().map_err(|e| refuse_store(&e))?;
     for at in &open {
         let record = authority.store().read(*at).map_err(|e| refuse_store(&e))?;
@@ -72,6 +76,7 @@ pub(crate) fn complete_device(authority: &Authority, certified: &Certified) -> R
     reason = "every other fact is about something else, also one that is added later"
 )]
 pub(crate) fn complete(authority: &Authority, intent: &Record, lot: &str) -> Result<(), Refusal> {
+    authority.check_may_issue()?;
     let (subject, signer, tbs, profile) = match read(intent)?.1 {
         Fact::DeviceIntent(intent) => {
             (Subject::Device, Signer::Lot(authority.lots.get(lot)?), intent.tbs, intent.profile_digest)

@@ -112,6 +112,8 @@ pub struct IssuedDevice {
     pub issuer_chain: Vec<Bytes>,
     /// 1 for the first certificate of the device.
     pub generation: u32,
+    /// Where its signature is on record.
+    pub recorded_at: Position,
 }
 
 /// What came of preparing a request that was not refused.
@@ -247,6 +249,7 @@ fn draft(
     predecessor: Option<&Predecessor>,
     against: Against,
 ) -> Result<Prepared, Refusal> {
+    authority.check_may_issue()?;
     let generation = predecessor.map_or(Generation::FIRST, |p| p.next_generation);
     let against = if predecessor.is_some() { Against::Voided } else { against };
     let request = DeviceRequest {
@@ -355,17 +358,6 @@ pub(crate) fn is_same(order: &DeviceOrder, intent: &DeviceIntent) -> bool {
     intent.device_id == order.device_id.as_str() && intent.lot == order.lot && Occasion::of(intent) == order.occasion
 }
 
-/// A certificate with its lot's chain.
-pub(crate) fn issued(lot: &Lot, intent: &DeviceIntent, certificate: Bytes) -> IssuedDevice {
-    IssuedDevice {
-        device_id: intent.device_id.clone(),
-        lot: intent.lot.clone(),
-        certificate,
-        issuer_chain: lot.chain.clone(),
-        generation: intent.generation,
-    }
-}
-
 impl Authority {
     /// Makes every check of an issuance and spends nothing.
     ///
@@ -411,7 +403,16 @@ impl Authority {
     /// # Errors
     /// `LOT_UNKNOWN` when the lot is gone from this store; `JOURNAL_DAMAGED` when the records do not assemble.
     pub(crate) fn answer(&self, certified: &Certified) -> Result<Option<IssuedDevice>, Refusal> {
-        let Some(certificate) = certified.certificate()? else { return Ok(None) };
-        Ok(Some(issued(&*self.lots.get(&certified.intent.lot)?, &certified.intent, certificate)))
+        let (Some(certificate), Some(signature)) = (certified.certificate()?, &certified.signature) else {
+            return Ok(None);
+        };
+        Ok(Some(IssuedDevice {
+            device_id: certified.intent.device_id.clone(),
+            lot: certified.intent.lot.clone(),
+            certificate,
+            issuer_chain: self.lots.get(&certified.intent.lot)?.chain.clone(),
+            generation: certified.intent.generation,
+            recorded_at: signature.at,
+        }))
     }
 }

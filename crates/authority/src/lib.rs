@@ -15,6 +15,7 @@ mod lots;
 mod manifests;
 mod metrics;
 mod possession;
+mod reconcile;
 mod rpc;
 mod signing;
 
@@ -26,4 +27,5 @@ pub use line::{Line, LineLimits};
 pub use lots::{Lot, LotIssuer, Lots};
 pub use metrics::tell_lots;
 pub use possession::OwnCa;
+pub use reconcile::Heard;
 pub use rpc::{HandoffRpc, IssuanceRpc, ManifestRpc, PossessionRpc};

@@ -64,6 +64,7 @@ impl Authority {
         {
             return self.same_proof(act, lot, code, &before);
         }
+        self.check_may_issue()?;
         let signer = self.signer(lot)?;
         let relied_on = self.open_lot(&signer)?;
         let serial = self.serials.next_serial().map_err(named(issuance::SerialRefusal::reason))?;

@@ -54,9 +54,12 @@ pub(crate) enum Command {
     /// Makes a development chain for you to start: keys, a root, commented configurations, stores, what to do next.
     #[command(after_help = "Example:\n  countersign init my-chain")]
     Init(InitArgs),
-    /// Copies the store of a service that runs into a folder. No key is in it.
+    /// Copies a running service's store into a folder. No key is in it: docs/recovery.md says what that means.
     #[command(after_help = "Example:\n  countersign backup --at intermediate-ca --out backups/2026-11-29")]
     Backup(BackupArgs),
+    /// Makes a store of a backup. A CA's is suspended until `store reconcile`: docs/recovery.md.
+    #[command(after_help = "Example:\n  countersign restore backups/2026-11-29 --into factory-y/intermediate-ca-store")]
+    Restore(RestoreArgs),
     /// Prints a script that completes commands and flags in your shell.
     #[command(
         after_help = "Example:\n  countersign completions bash > ~/.local/share/bash-completion/completions/countersign"
@@ -112,6 +115,19 @@ pub(crate) struct BackupArgs {
     /// Which of the profile's services, by its role.
     #[arg(long, value_name = "ROLE")]
     pub(crate) at: Option<String>,
+    /// Output: words or JSON.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// The folder that `backup` wrote.
+    #[arg(value_name = "BACKUP")]
+    pub(crate) backup: PathBuf,
+    /// The service's store directory, as its configuration names it; it must be empty or not there.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: PathBuf,
     /// Output: words or JSON.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,

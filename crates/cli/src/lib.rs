@@ -21,6 +21,7 @@ mod make_ca;
 mod passphrase;
 mod profile;
 mod reach;
+mod restore;
 mod run_service;
 mod stdout;
 mod verbs;
@@ -78,6 +79,7 @@ fn run(command: Command) -> Result<ExitCode, failure::Failure> {
         Command::Ceremony(args) => make_ca::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Backup(args) => backup::run(&args),
+        Command::Restore(args) => restore::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Service(args) => Ok(run_service::run(&args)),
     }

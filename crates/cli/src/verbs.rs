@@ -48,7 +48,7 @@ static NOUNS: &[Noun] = &[
     },
     Noun { name: "lot", about: "Lots received: receive, show, scrap, close, files.", verbs: manufacturer_side::LOT },
     Noun { name: "ca", about: "The CAs whose keys are here: show, prove to a hub.", verbs: possession::CA },
-    Noun { name: "store", about: "A service's store: show it; see also backup and restore.", verbs: stores::STORE },
+    Noun { name: "store", about: "A service's store: show, what others saw, reconcile.", verbs: stores::STORE },
     Noun { name: "device", about: "Devices: provision, confirm, scrap, and a simulated one.", verbs: line::DEVICE },
 ];
 

@@ -46,6 +46,8 @@ pub(crate) const TABLE: Table = &[
     own("/countersign.hub.v1.TelemetryService/WatchTelemetry", READERS),
     own("/countersign.store.v1.StoreService/GetStore", READERS),
     own("/countersign.store.v1.StoreService/CopyStore", &[Role::Operator]),
+    own("/countersign.store.v1.StoreService/GetSeenJournals", READERS),
+    own("/countersign.store.v1.StoreService/ReconcileStore", &[Role::Operator]),
     own(service::reflection::V1, READERS),
     own(service::reflection::V1ALPHA, READERS),
 ];

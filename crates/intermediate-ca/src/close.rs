@@ -22,7 +22,7 @@ use crate::{
 /// Closes a lot. What was issued is answered for ever; what remained is void.
 ///
 /// # Errors
-/// `LOT_UNKNOWN`, `LOT_NOT_OPEN` (not received yet), `UNITS_IN_DOUBT`, `OFFERS_OUTSTANDING`, `REQUEST_ID_REUSED`.
+/// `LOT_UNKNOWN`, `LOT_NOT_OPEN` (not received yet), `STORE_SUSPENDED`, `UNITS_IN_DOUBT`, `OFFERS_OUTSTANDING`, `REQUEST_ID_REUSED`.
 pub(crate) fn close(receiver: &Receiver, act: &Act, lot: &LotId) -> Result<TallyReport, Refusal> {
     let id = lot.as_str();
     let authority = &receiver.authority;
@@ -32,11 +32,14 @@ pub(crate) fn close(receiver: &Receiver, act: &Act, lot: &LotId) -> Result<Tally
         return Err(reused(act, "content"));
     }
     let on_record = LotOnRecord::of(authority.store(), id)?;
+    on_record.check_not_retired(authority)?;
     match on_record.stage {
         Stage::Accepting(_) => {
             return Err(Refusal::new("LOT_NOT_OPEN", format!("lot {id} is not received yet")).with("lot", id));
         }
         Stage::Received(_) => {
+            // A final tally has to be the last word, and a backup's is not.
+            authority.check_may_issue()?;
             let closing = LotClosing { lot: id.to_owned(), received_at: on_record.at.as_u64() };
             let mut unit = act.unit(Fact::LotClosing(closing));
             unit.claims = vec![Claim { key: keys::lot(id), rule: Rule::At(on_record.at) }];

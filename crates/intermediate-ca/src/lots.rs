@@ -93,6 +93,17 @@ impl LotOnRecord {
         Ok(Self { at: record.position, stage })
     }
 
+    /// Refuses to speak for a lot of which records were lost.
+    ///
+    /// # Errors
+    /// `LOT_NOT_OPEN`.
+    pub(crate) fn check_not_retired(&self, authority: &Authority) -> Result<(), Refusal> {
+        let Stage::Received(received) = &self.stage else { return Ok(()) };
+        let Some(why) = authority.retired(self.at) else { return Ok(()) };
+        let id = received.facts.as_ref().map(|facts| facts.lot.as_str()).unwrap_or_default();
+        Err(Refusal::new("LOT_NOT_OPEN", format!("lot {id} is retired: {why}")).with("lot", id))
+    }
+
     /// What is or was received; none while it is being accepted.
     pub(crate) fn received(&self) -> Option<&LotReceived> {
         match &self.stage {
@@ -133,7 +144,14 @@ pub(crate) fn load_all(receiver: &Receiver) -> Result<usize, Refusal> {
                 .map_err(named(mfg::TermsRefusal::reason))?;
             match &lot.stage {
                 Stage::Accepting(_) => continue,
-                Stage::Received(received) => load_open(receiver, id, received, terms)?,
+                Stage::Received(received) => match authority.retired(lot.at) {
+                    None => load_open(receiver, id, received, terms)?,
+                    Some(why) => {
+                        authority.lots.put(described(receiver, received, terms, LotIssuer::Gone(why))?);
+                        let key = wire::read_digest("key_digest", &received.key_digest)?;
+                        receiver.lot_keys.destroy(&key_file(&key)).map_err(named(SecretError::reason))?;
+                    }
+                },
                 Stage::Closing(received, _) | Stage::Closed(received, _) => {
                     let gone = LotIssuer::Gone("it is closed".to_owned());
                     authority.lots.put(described(receiver, received, terms, gone)?);
@@ -228,8 +246,13 @@ pub(crate) fn to_wire(authority: &Authority, on_record: &LotOnRecord) -> Result<
         mfg::Phase::Open => LotState::Open,
         mfg::Phase::Closed => LotState::Closed,
     };
+    let cannot_sign = match (&lot.issuer, state) {
+        (LotIssuer::Gone(why), LotState::Open) => why.clone(),
+        (LotIssuer::Gone(_) | LotIssuer::Loaded(_), _) => String::new(),
+    };
     Ok(WireLot {
         facts,
+        cannot_sign,
         state: state.into(),
         tally: Some(wire::tally(&tally)),
         chain: received.chain.clone(),

@@ -192,6 +192,7 @@ impl Receiver {
             key_digest: accepting.key_digest.clone(),
             chain: answer.chain.clone(),
             terms: Some(lots::terms_to_wire(&terms)),
+            sender_position: answer.position,
         };
         let opened = lots::load(self, &received, terms)?;
         // The service's own act: the request's key stands for the acceptance already.

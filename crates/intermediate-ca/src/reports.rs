@@ -46,10 +46,12 @@ impl Reports {
 /// Signs where the units of a lot are now; of a closed lot, answers what was signed when it closed.
 ///
 /// # Errors
-/// `LOT_UNKNOWN`, `LOT_NOT_OPEN` (not received yet); what the identity key says.
+/// `LOT_UNKNOWN`, `LOT_NOT_OPEN` (not received yet, or retired); what the identity key says.
 pub(crate) fn report(receiver: &Receiver, lot: &str) -> Result<TallyReport, Refusal> {
     let authority = &receiver.authority;
-    match LotOnRecord::of(authority.store(), lot)?.stage {
+    let on_record = LotOnRecord::of(authority.store(), lot)?;
+    on_record.check_not_retired(authority)?;
+    match on_record.stage {
         Stage::Closed(_, report) => Ok(*report),
         Stage::Received(received) | Stage::Closing(received, _) => {
             let certificate = received.chain.first().cloned().unwrap_or_default();
@@ -82,6 +84,10 @@ pub(crate) fn start(receiver: &Arc<Receiver>, every: Duration) {
 }
 
 async fn report_all(receiver: &Arc<Receiver>) -> Result<(), Refusal> {
+    if receiver.authority.standing().suspended {
+        // What it would say is the past, and its senders know better.
+        return Ok(());
+    }
     for (lot, from, is_final) in due(receiver).await? {
         let (this, id) = (Arc::clone(receiver), lot.clone());
         let signed = receiver.authority.seams.workers.run(move || report(&this, &id)).await?;
@@ -110,6 +116,9 @@ async fn due(receiver: &Arc<Receiver>) -> Result<Vec<(String, ManufacturerId, bo
             after = Some(last.clone());
             for (id, record) in page.iter().filter(|(id, _)| !this.reports.is_done(id)) {
                 let on_record = LotOnRecord::from_record(store, record)?;
+                if on_record.check_not_retired(&this.authority).is_err() {
+                    continue;
+                }
                 let is_final = match on_record.stage {
                     Stage::Accepting(_) => continue,
                     Stage::Received(_) | Stage::Closing(..) => false,

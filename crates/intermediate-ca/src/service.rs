@@ -28,6 +28,7 @@ use crate::{
     access, bundle,
     config::Config,
     lots,
+    peers::ReceiversPeers,
     receive::{Receiver, Upstreams},
     reports,
     rpc::LotRpc,
@@ -77,6 +78,7 @@ impl Service for IntermediateCa {
             reports: Arc::default(),
         });
         let refused = |e: api::Refusal| StartError::refused(e.reason(), e);
+        authority.take_standing().map_err(refused)?;
         let lots = lots::load_all(&receiver).map_err(refused)?;
         let completed = complete_open_intents(&authority).map_err(refused)?;
         release_expired_offers(&authority).map_err(refused)?;
@@ -89,6 +91,7 @@ impl Service for IntermediateCa {
         let limit = context.limits().message_bytes();
         line.tell(context.metrics());
         tell_lots(&authority, context.metrics());
+        let peers = Arc::new(ReceiversPeers(Arc::clone(&receiver)));
         let mut routes = tonic::service::Routes::builder();
         routes
             .add_service(LotServiceServer::new(LotRpc(receiver)).max_decoding_message_size(limit))
@@ -102,7 +105,7 @@ impl Service for IntermediateCa {
             .add_service(
                 IssuanceServiceServer::new(IssuanceRpc::new(authority, line)).max_decoding_message_size(limit),
             );
-        StoreRpc::new(&opened).add_to(&mut routes);
+        StoreRpc::new(&opened).with(peers).add_to(&mut routes);
         ::service::reflection::add(&mut routes, api::FILE_DESCRIPTOR_SET)?;
         Ok(Built {
             routes: routes.routes(),

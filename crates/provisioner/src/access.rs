@@ -25,6 +25,8 @@ pub(crate) const TABLE: Table = &[
     own("/countersign.provisioning.v1.ProvisioningService/ListQuarantine", &[Role::Operator, Role::Auditor]),
     own("/countersign.store.v1.StoreService/GetStore", &[Role::Operator, Role::Auditor]),
     own("/countersign.store.v1.StoreService/CopyStore", &[Role::Operator]),
+    own("/countersign.store.v1.StoreService/GetSeenJournals", &[Role::Operator, Role::Auditor]),
+    own("/countersign.store.v1.StoreService/ReconcileStore", &[Role::Operator]),
     own(service::reflection::V1, &[Role::Operator, Role::Auditor]),
     own(service::reflection::V1ALPHA, &[Role::Operator, Role::Auditor]),
 ];

@@ -11,10 +11,9 @@ use std::sync::Arc;
 
 use api::{
     Refusal, RequestId,
-    issuance::v1::{DeviceRequest, Occasion, issuance_service_client::IssuanceServiceClient},
+    issuance::v1::{DeviceCertificate, DeviceRequest, Occasion, issuance_service_client::IssuanceServiceClient},
     journal::v1::{UnitIssued, UnitRefused, record::Fact},
 };
-use bytes::Bytes;
 use pki::Sha256;
 use records::{Act, Caller, CommitQueue, keys, refuse_store};
 use service::{Clock, Workers, client::PeerChannel};
@@ -96,7 +95,7 @@ impl Desk {
         match self.signer.issue(request).await {
             Ok(certificate) => {
                 self.lots.learn(&order.act, &certificate.lot, &certificate.issuer_chain).await?;
-                self.record_issued(order, &unit, certificate.certificate, certificate.generation).await
+                self.record_issued(order, &unit, certificate).await
             }
             Err(refusal) if may_pass(&refusal) => Err(refusal),
             Err(refusal) => {
@@ -110,16 +109,16 @@ impl Desk {
         &self,
         order: &UnitOrder,
         unit: &UnitOnRecord,
-        certificate: Bytes,
-        generation: u32,
+        certificate: DeviceCertificate,
     ) -> Result<UnitOnRecord, Refusal> {
         let issued = UnitIssued {
             requested_at: unit.requested_at,
             device_id: unit.requested.device_id.clone(),
             lot: unit.requested.lot.clone(),
-            certificate,
-            generation,
+            certificate: certificate.certificate,
+            generation: certificate.generation,
             server_made_key: unit.requested.server_made_key,
+            signer_position: certificate.journal_position,
         };
         let fact = Fact::UnitIssued(issued.clone());
         self.advance(order, unit, fact, |at| Stage::Issued(Box::new(Issued::new(at.as_u64(), issued)))).await

@@ -11,6 +11,7 @@ mod escrow;
 mod lots;
 mod metrics;
 mod outbox;
+mod peers;
 mod rpc;
 mod service;
 mod signer;

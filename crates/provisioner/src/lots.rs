@@ -155,7 +155,10 @@ pub(crate) fn chain_on_record(store: &dyn Store, lot: &str) -> Result<Vec<Bytes>
 
 /// Whether devices can come from a lot, were there units left.
 fn issues(lot: &Lot) -> bool {
-    lot.state() == LotState::Open && lot.issues_devices && lot.tally.as_ref().is_some_and(|t| !t.closed)
+    lot.state() == LotState::Open
+        && lot.issues_devices
+        && lot.cannot_sign.is_empty()
+        && lot.tally.as_ref().is_some_and(|t| !t.closed)
 }
 
 fn has_units(lot: &Lot) -> bool {

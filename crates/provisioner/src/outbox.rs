@@ -14,7 +14,7 @@ use api::{
     journal::v1::{OutboxAdvanced, OutboxQuarantined, record::Fact},
 };
 use issuance::{Entropy as _, SystemEntropy};
-use records::{Act, Caller, CommitQueue, keys, read, refuse_conflict, refuse_store};
+use records::{Act, Caller, CommitQueue, Standing, keys, read, refuse_conflict, refuse_store};
 use service::{Clock, Workers};
 use store::{Claim, Entry, Position, Record, Rule, Store, Unit};
 use tokio::sync::watch;
@@ -110,6 +110,10 @@ impl<D: Destination> Outbox<D> {
     /// What the store says; `JOURNAL_DAMAGED` when its place is on no record that reads.
     pub(crate) fn open(tools: Tools, destination: D) -> Result<Self, Refusal> {
         let place = tools.store.get(&keys::outbox(D::NAME)).map_err(|e| refuse_store(&e))?;
+        // What happened after a backup is not in the store that was made of it, so the places of its feed would stand for something
+        // else: it begins a new one, and tells everything again.
+        let restored_at = Standing::of(tools.store.as_ref())?.restored_at;
+        let place = place.filter(|record| restored_at.is_none_or(|restored_at| record.position > restored_at));
         let (next, feed) = match place.map(|record| read(&record)).transpose()? {
             Some((_, Fact::OutboxAdvanced(advanced))) => (advanced.next, advanced.feed),
             Some(_) => return Err(Refusal::new("JOURNAL_DAMAGED", "an outbox's place is on no such record")),

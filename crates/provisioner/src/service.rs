@@ -26,6 +26,7 @@ use crate::{
     lots::KnownLots,
     metrics::{UnitCounts, tell_outboxes},
     outbox::{Outbox, ToHub, ToSigner, Tools},
+    peers::LinesPeers,
     rpc::ProvisioningRpc,
     signer::Signer,
 };
@@ -117,7 +118,8 @@ impl Service for Provisioner {
         let rpc = ProvisioningRpc { desk, counts: UnitCounts::register(context.metrics()) };
         let mut routes = tonic::service::Routes::builder();
         routes.add_service(ProvisioningServiceServer::new(rpc).max_decoding_message_size(limit));
-        StoreRpc::new(&opened).add_to(&mut routes);
+        let peers = LinesPeers { store: Arc::clone(&opened.store), manufacturer: config.manufacturer.clone() };
+        StoreRpc::new(&opened).with(Arc::new(peers)).add_to(&mut routes);
         ::service::reflection::add(&mut routes, api::FILE_DESCRIPTOR_SET)?;
         Ok(Built {
             routes: routes.routes(),

@@ -107,5 +107,7 @@ fn kind(fact: &Fact) -> u16 {
         Fact::HubCertificateEnded(_) => 64,
         Fact::HubFeedReached(_) => 65,
         Fact::HubDevicesCreated(_) => 66,
+        Fact::StoreRestored(_) => 70,
+        Fact::StoreReconciled(_) => 71,
     }
 }

@@ -97,6 +97,12 @@ pub fn certificate(serial: &CertificateSerial) -> Key {
     Key::new("certificate", &[serial.as_bytes()])
 }
 
+/// The reconciliation after a restore.
+#[must_use]
+pub fn reconciled(restored_at: u64) -> Key {
+    Key::new("reconciled", &[&restored_at.to_be_bytes()])
+}
+
 /// A unit at a provisioner.
 #[must_use]
 pub fn unit(device_id: &str) -> Key {

@@ -15,6 +15,7 @@ pub mod page;
 mod read;
 mod refuse;
 mod scan;
+mod standing;
 mod store_rpc;
 pub mod wire;
 
@@ -25,4 +26,5 @@ pub use open::{OpenedStore, init_store, open_store};
 pub use read::{read, read_at, replayed};
 pub use refuse::{named, refuse_conflict, refuse_store};
 pub use scan::scan;
-pub use store_rpc::StoreRpc;
+pub use standing::{Standing, reconciled_unit, restored_unit};
+pub use store_rpc::{Peers, StoreRpc, not_suspended};

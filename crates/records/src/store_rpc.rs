@@ -1,9 +1,9 @@
 //! `countersign.store.v1.StoreService`: the same face at every service that has a store.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
 
 use api::{
-    Refusal,
+    Refusal, RequestId,
     store::v1::{
         self as proto,
         copy_store_response::Content,
@@ -12,13 +12,13 @@ use api::{
 };
 use bytes::Bytes;
 use service::Workers;
-use store::{Copier, Head, Store, StoreCopy, StoreIdentity};
+use store::{Copier, Head, Position, Store, StoreCopy, StoreIdentity};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, service::RoutesBuilder};
 use tracing::info;
 
-use crate::{OpenedStore, refuse_store, wire};
+use crate::{Caller, OpenedStore, Standing, refuse_store, wire};
 
 /// Copies that are read at the same time.
 const COPIES: usize = 2;
@@ -27,9 +27,46 @@ const AHEAD: usize = 4;
 /// How long a reader may take to make room for one more piece.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What a service knows of others, and they of it.
+#[tonic::async_trait]
+pub trait Peers: Send + Sync + 'static {
+    /// What this service last saw of the journals of others, by manufacturer. Blocks.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn seen(&self) -> Result<BTreeMap<String, u64>, Refusal>;
+
+    /// Ends the suspension of a restored store.
+    ///
+    /// # Errors
+    /// `STORE_NOT_SUSPENDED`, `RECONCILIATION_INCOMPLETE`, `JOURNAL_ROLLED_BACK`, `REQUEST_ID_REUSED`.
+    async fn reconcile(&self, caller: Caller, request: proto::ReconcileStoreRequest) -> Result<(), Refusal>;
+}
+
+/// Of a service whose store is never suspended and that saw nobody's journal.
+struct NoPeers;
+
+#[tonic::async_trait]
+impl Peers for NoPeers {
+    fn seen(&self) -> Result<BTreeMap<String, u64>, Refusal> {
+        Ok(BTreeMap::new())
+    }
+
+    async fn reconcile(&self, _: Caller, _: proto::ReconcileStoreRequest) -> Result<(), Refusal> {
+        Err(not_suspended())
+    }
+}
+
+/// There is nothing to reconcile.
+#[must_use]
+pub fn not_suspended() -> Refusal {
+    Refusal::new("STORE_NOT_SUSPENDED", "this store is not suspended")
+}
+
 /// The service over one store.
 #[derive(Clone)]
 pub struct StoreRpc {
+    peers: Arc<dyn Peers>,
     store: Arc<dyn Store>,
     copier: Copier,
     copies: Arc<Semaphore>,
@@ -40,7 +77,23 @@ impl StoreRpc {
     #[must_use]
     pub fn new(opened: &OpenedStore) -> Self {
         let (store, copier) = (Arc::clone(&opened.store), opened.copier.clone());
-        Self { store, copier, copies: Arc::new(Semaphore::new(COPIES)) }
+        Self { peers: Arc::new(NoPeers), store, copier, copies: Arc::new(Semaphore::new(COPIES)) }
+    }
+
+    /// With those who know of it.
+    #[must_use]
+    pub fn with(self, peers: Arc<dyn Peers>) -> Self {
+        Self { peers, ..self }
+    }
+
+    async fn now(&self) -> Result<proto::Store, Refusal> {
+        let (store, identity) = (Arc::clone(&self.store), self.copier.identity().clone());
+        Workers::Threads
+            .run(move || {
+                let standing = Standing::of(store.as_ref())?;
+                Ok(store_to_wire(&identity, store.head(), &standing))
+            })
+            .await
     }
 
     /// Adds it to a service's routes.
@@ -52,8 +105,28 @@ impl StoreRpc {
 #[tonic::async_trait]
 impl StoreService for StoreRpc {
     async fn get_store(&self, _: Request<proto::GetStoreRequest>) -> Result<Response<proto::GetStoreResponse>, Status> {
-        let store = store_to_wire(self.copier.identity(), self.store.head());
-        Ok(Response::new(proto::GetStoreResponse { store: Some(store) }))
+        Ok(Response::new(proto::GetStoreResponse { store: Some(self.now().await?) }))
+    }
+
+    async fn get_seen_journals(
+        &self,
+        _: Request<proto::GetSeenJournalsRequest>,
+    ) -> Result<Response<proto::GetSeenJournalsResponse>, Status> {
+        let peers = Arc::clone(&self.peers);
+        let seen = Workers::Threads.run(move || peers.seen()).await?.into_iter();
+        let seen = seen.map(|(manufacturer, journal_position)| proto::SeenJournal { manufacturer, journal_position });
+        Ok(Response::new(proto::GetSeenJournalsResponse { seen: seen.collect() }))
+    }
+
+    async fn reconcile_store(
+        &self,
+        request: Request<proto::ReconcileStoreRequest>,
+    ) -> Result<Response<proto::ReconcileStoreResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        RequestId::parse(&request.request_id)?;
+        self.peers.reconcile(caller, request).await?;
+        Ok(Response::new(proto::ReconcileStoreResponse { store: Some(self.now().await?) }))
     }
 
     type CopyStoreStream = Pin<Box<dyn Stream<Item = Result<proto::CopyStoreResponse, Status>> + Send>>;
@@ -65,8 +138,14 @@ impl StoreService for StoreRpc {
         })?;
         let copy = self.copier.copy().map_err(|e| refuse_store(&e))?;
         info!(position = copy.head.position.as_u64(), octets = copy.octets, "a copy of the store begins");
+        let now = self.now().await?;
+        let store = proto::Store {
+            journal_position: copy.head.position.as_u64(),
+            journal_chain: wire::digest(&copy.head.chain),
+            ..now
+        };
         let (pieces, reader) = mpsc::channel(AHEAD);
-        tokio::spawn(send(copy, pieces, turn));
+        tokio::spawn(send(store, copy, pieces, turn));
         Ok(Response::new(Box::pin(ReceiverStream::new(reader))))
     }
 }
@@ -74,8 +153,7 @@ impl StoreService for StoreRpc {
 type Piece = Result<proto::CopyStoreResponse, Status>;
 
 /// Sends a copy piece by piece, for as long as somebody reads it.
-async fn send(copy: StoreCopy, pieces: mpsc::Sender<Piece>, turn: OwnedSemaphorePermit) {
-    let store = store_to_wire(&copy.identity, copy.head);
+async fn send(store: proto::Store, copy: StoreCopy, pieces: mpsc::Sender<Piece>, turn: OwnedSemaphorePermit) {
     let head = Content::Head(proto::CopyHead { store: Some(store), octets: copy.octets });
     let mut next = Some((Ok(proto::CopyStoreResponse { content: Some(head) }), copy));
     while let Some((piece, copy)) = next {
@@ -100,8 +178,12 @@ fn read_on(mut copy: StoreCopy) -> Option<(Piece, StoreCopy)> {
     Some((piece, copy))
 }
 
-fn store_to_wire(identity: &StoreIdentity, head: Head) -> proto::Store {
+fn store_to_wire(identity: &StoreIdentity, head: Head, standing: &Standing) -> proto::Store {
+    let state = if standing.suspended { proto::StoreState::Suspended } else { proto::StoreState::Serving };
     proto::Store {
+        state: state.into(),
+        restored_at: standing.restored_at.map(Position::as_u64),
+        retired_before: standing.retired_before.map(Position::as_u64),
         service: identity.service().to_owned(),
         manufacturer: identity.manufacturer().to_owned(),
         store_id: Bytes::copy_from_slice(identity.store_id()),

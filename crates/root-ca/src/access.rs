@@ -51,6 +51,8 @@ pub(crate) const TABLE: Table = &[
     own("/countersign.possession.v1.PossessionService/ProvePossession", OPERATORS),
     own("/countersign.store.v1.StoreService/GetStore", READERS),
     own("/countersign.store.v1.StoreService/CopyStore", &[Role::Operator]),
+    own("/countersign.store.v1.StoreService/GetSeenJournals", READERS),
+    own("/countersign.store.v1.StoreService/ReconcileStore", &[Role::Operator]),
     own(service::reflection::V1, &[Role::Operator, Role::Auditor]),
     own(service::reflection::V1ALPHA, &[Role::Operator, Role::Auditor]),
 ];

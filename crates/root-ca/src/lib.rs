@@ -7,6 +7,7 @@
 mod access;
 mod config;
 mod orders;
+mod peers;
 mod registry;
 mod rpc;
 mod service;

@@ -33,6 +33,7 @@ use crate::{
     access,
     config::Config,
     orders::{self, Approver, DeviceRoot, Orders},
+    peers::BrandsPeers,
     rpc::BrandRpc,
 };
 
@@ -82,6 +83,7 @@ impl Service for RootCa {
             profile: config.terms.clone(),
             root: Arc::new(root),
         });
+        authority.take_standing().map_err(|e| StartError::refused(e.reason(), e))?;
         orders::load_all(&orders).map_err(|e| StartError::refused(e.reason(), e))?;
         let completed = complete_open_intents(&authority).map_err(|e| StartError::refused(e.reason(), e))?;
         release_expired_offers(&authority).map_err(|e| StartError::refused(e.reason(), e))?;
@@ -89,6 +91,7 @@ impl Service for RootCa {
 
         tell_lots(&authority, context.metrics());
         let limit = context.limits().message_bytes();
+        let peers = Arc::new(BrandsPeers(Arc::clone(&orders)));
         let brand = BrandRpc { orders };
         let mut routes = tonic::service::Routes::builder();
         routes
@@ -102,7 +105,7 @@ impl Service for RootCa {
                 PossessionServiceServer::new(PossessionRpc(Arc::clone(&authority))).max_decoding_message_size(limit),
             )
             .add_service(HandoffServiceServer::new(HandoffRpc(authority)).max_decoding_message_size(limit));
-        StoreRpc::new(&opened).add_to(&mut routes);
+        StoreRpc::new(&opened).with(peers).add_to(&mut routes);
         ::service::reflection::add(&mut routes, api::FILE_DESCRIPTOR_SET)?;
         Ok(Built {
             routes: routes.routes(),

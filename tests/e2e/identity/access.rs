@@ -199,6 +199,8 @@ const AT_ROOT_CA: &[(&str, &str)] = &[
     ("possession.v1.PossessionService/ProvePossession", "O"),
     ("store.v1.StoreService/GetStore", "OA"),
     ("store.v1.StoreService/CopyStore", "O"),
+    ("store.v1.StoreService/GetSeenJournals", "OA"),
+    ("store.v1.StoreService/ReconcileStore", "O"),
 ];
 
 /// Operators hand on, the line issues, receivers receive.
@@ -234,6 +236,8 @@ const AT_INTERMEDIATE_CA: &[(&str, &str)] = &[
     ("possession.v1.PossessionService/ProvePossession", "O"),
     ("store.v1.StoreService/GetStore", "OA"),
     ("store.v1.StoreService/CopyStore", "O"),
+    ("store.v1.StoreService/GetSeenJournals", "OA"),
+    ("store.v1.StoreService/ReconcileStore", "O"),
 ];
 
 /// Stations work.
@@ -248,6 +252,8 @@ const AT_PROVISIONER: &[(&str, &str)] = &[
     ("provisioning.v1.ProvisioningService/ListQuarantine", "OA"),
     ("store.v1.StoreService/GetStore", "OA"),
     ("store.v1.StoreService/CopyStore", "O"),
+    ("store.v1.StoreService/GetSeenJournals", "OA"),
+    ("store.v1.StoreService/ReconcileStore", "O"),
 ];
 
 /// Operators manage, and lines register what they issued.
@@ -280,4 +286,6 @@ const AT_HUB: &[(&str, &str)] = &[
     ("hub.v1.RegistrationService/RegisterDevices", "Pp"),
     ("store.v1.StoreService/GetStore", "OA"),
     ("store.v1.StoreService/CopyStore", "O"),
+    ("store.v1.StoreService/GetSeenJournals", "OA"),
+    ("store.v1.StoreService/ReconcileStore", "O"),
 ];

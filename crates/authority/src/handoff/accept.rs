@@ -11,7 +11,7 @@ use issuance::{AskedFor, HandoffRequest, gate};
 use mfg::{Acceptance, Handoff, LotId, Movement, SignedTerms};
 use pki::{PublicKey, Sha256};
 use records::{Act, Once, commit_once, keys, named, refuse_conflict, reused, wire};
-use store::{Claim, Conflict, Rule, TallyMove};
+use store::{Claim, Conflict, Position, Rule, TallyMove};
 
 use super::{
     offer::{already_accepted, voided, withdrawn},
@@ -42,6 +42,8 @@ pub struct Accepted {
     pub chain: Vec<Bytes>,
     /// The order's terms.
     pub terms: Arc<SignedTerms>,
+    /// Where the signature is on record.
+    pub recorded_at: Position,
 }
 
 impl Authority {
@@ -66,6 +68,7 @@ impl Authority {
                 return self.same_acceptance(act, lot, &key_digest, &intent.key_digest, &source);
             }
         }
+        self.check_may_issue()?;
         self.expire(&current, lot)?;
         let facts = current.facts()?;
         let receiver = self.receiver(&facts.consignment.to)?;
@@ -110,8 +113,8 @@ impl Authority {
                 let receipt = signing::receipt_of(committed)?;
                 let outcome =
                     signing::sign(source.issuer()?.ca_key(), Subject::Handoff, act, draft, receipt, found_by)?;
-                records::commit_one(self.store(), outcome.unit)?.map_err(|c| refuse_conflict(&c, lot))?;
-                Ok(answer(&source, outcome.certificate))
+                let signed = records::commit_one(self.store(), outcome.unit)?.map_err(|c| refuse_conflict(&c, lot))?;
+                Ok(answer(&source, outcome.certificate, signed.position))
             }
             // The same request, or another acceptance of the offer, was faster.
             outcome @ (Once::Before(_) | Once::Refused(Conflict::KeyMoved { .. })) => {
@@ -158,7 +161,7 @@ impl Authority {
                 if let Some(signature) = signature {
                     let certificate = issuance::assemble(&intent.tbs, &signature)
                         .map_err(|e| Refusal::from_error("JOURNAL_DAMAGED", &e))?;
-                    let mut answer = answer(source, Bytes::from(certificate));
+                    let mut answer = answer(source, Bytes::from(certificate), current.at);
                     // What was answered once is answered for ever, also when another order CA signs by now.
                     if source.hops == 0 {
                         answer.chain.truncate(1);
@@ -195,7 +198,7 @@ impl Authority {
     }
 }
 
-fn answer(source: &Lot, certificate: Bytes) -> Accepted {
+fn answer(source: &Lot, certificate: Bytes, recorded_at: Position) -> Accepted {
     let chain = std::iter::once(certificate).chain(source.chain.iter().cloned()).collect();
-    Accepted { chain, terms: Arc::clone(&source.terms) }
+    Accepted { chain, terms: Arc::clone(&source.terms), recorded_at }
 }

@@ -5,7 +5,7 @@ use api::{
     custody::v1 as custody,
     journal::v1::{HandoffOffered, HandoffWithdrawn, record::Fact},
 };
-use mfg::{Consignment, Hop, LotId, ManufacturerId, Movement, OrderCa, Quantity};
+use mfg::{Consignment, Hop, LotId, ManufacturerId, Movement, OrderCa, Phase, Quantity};
 use pki::UnixTime;
 use records::{Act, Once, commit_once, keys, named, refuse_conflict, reused, wire};
 use store::{Claim, Conflict, Entry, Record, Rule, TallyMove, Unit};
@@ -47,7 +47,12 @@ impl Authority {
         {
             return self.repeated_offer(act, order, &before);
         }
+        self.check_may_issue()?;
         let Source { lot: source, relied_on } = self.source(&order.source)?;
+        // What could not be signed is not offered; that a lot is closed the store says.
+        if let (Err(refusal), Phase::Open) = (source.issuer(), self.tally(&source.id)?.phase()) {
+            return Err(refusal);
+        }
         let receiver = self.receiver(&order.to)?;
         receiver.check_active()?;
         let facts = self.facts_of_offer(&source, order)?;
@@ -175,6 +180,8 @@ impl Authority {
     }
 
     pub(super) fn withdrawal(&self, act: &Act, current: &Current, lot: &str, expired: bool) -> Result<Unit, Refusal> {
+        // An offer that stands in a backup may have been accepted since.
+        self.check_may_issue()?;
         let source = self.source_of(current)?;
         let mut unit = act.unit(Fact::HandoffWithdrawn(HandoffWithdrawn {
             lot: lot.to_owned(),

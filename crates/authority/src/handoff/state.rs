@@ -204,7 +204,7 @@ impl Authority {
             for (lot, _) in listed {
                 let current = Current::of(self.store(), &lot)?;
                 if reader == self.manufacturer.as_str() || current.is_for(reader) {
-                    handoffs.push(current.to_wire(self.now())?);
+                    handoffs.push(self.handoff(reader, &lot)?);
                     if handoffs.len() == limit {
                         return Ok((handoffs, Some(lot)));
                     }

@@ -172,7 +172,9 @@ impl Worker {
         };
         for (waiting, outcome) in before.into_iter().zip(outcomes.by_ref()) {
             match outcome {
-                Ok(_) => waiting.job.issued(waiting.device),
+                Ok(committed) => {
+                    waiting.job.issued(IssuedDevice { recorded_at: committed.position, ..waiting.device });
+                }
                 // Somebody completed the same intent meanwhile: what is on record is the answer.
                 Err(_) => {
                     let outcome = self.authority.device(&waiting.job.order.device_id);
@@ -197,6 +199,7 @@ impl Worker {
 
     fn sign(&mut self, job: Job, prepared: Prepared, committed: store::Committed) {
         let Prepared { lot, subject, act, draft, found_by, generation, .. } = prepared;
+        let intent_at = committed.position;
         let signed = signing::receipt_of(committed)
             .and_then(|receipt| signing::sign(lot.issuer()?.ca_key(), subject, &act, draft, receipt, found_by));
         match signed {
@@ -207,6 +210,8 @@ impl Worker {
                     certificate: outcome.certificate,
                     issuer_chain: lot.chain.clone(),
                     generation: generation.get(),
+                    // Told once it is.
+                    recorded_at: intent_at,
                 };
                 self.unanswered.push(Unanswered { job, device, unit: outcome.unit });
             }

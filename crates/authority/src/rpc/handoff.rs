@@ -136,6 +136,7 @@ impl HandoffService for HandoffRpc {
             Ok(wire_handoff::AcceptHandoffResponse {
                 chain: accepted.chain,
                 terms: Some(terms_to_wire(&accepted.terms)),
+                journal_position: accepted.recorded_at.as_u64(),
             })
         })
         .await

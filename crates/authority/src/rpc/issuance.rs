@@ -223,6 +223,7 @@ impl From<IssuedDevice> for wire::DeviceCertificate {
             certificate: issued.certificate,
             issuer_chain: issued.issuer_chain,
             generation: issued.generation,
+            journal_position: issued.recorded_at.as_u64(),
         }
     }
 }

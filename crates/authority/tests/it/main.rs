@@ -9,6 +9,7 @@ mod model;
 mod paper;
 mod recovery;
 mod repetition;
+mod restored;
 mod sequences;
 mod shop;
 mod signer;

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, ReflectMessage as _, Value};
-use service::identity::Role;
+use service::identity::{Manufacturer, Role};
 use tokio::runtime::Runtime;
 use tonic::{Status, client::Grpc, transport::Channel};
 
@@ -37,6 +37,7 @@ pub(crate) struct Session {
 struct Open {
     profile: Profile,
     role: Role,
+    manufacturer: Manufacturer,
     channel: Channel,
     method: &'static str,
 }
@@ -58,12 +59,12 @@ impl Session {
         let profile = Profile::open(given.profile())?;
         let roles: Vec<Role> = given.verb.rpcs.iter().flat_map(|rpc| served_by(rpc)).copied().collect();
         let service = profile.service(&roles, given.text("at"))?;
-        let role = service.role;
+        let (role, manufacturer) = (service.role, service.manufacturer.clone());
         // Reloading credentials is a task of the runtime.
         let _inside = runtime.enter();
         let channel = Place::of_profile(&profile, service).connect()?;
         let method = given.verb.rpcs.iter().find(|rpc| served_by(rpc).contains(&role)).copied().unwrap_or_default();
-        Ok(Self { open: Some(Open { profile, role, channel, method }), runtime })
+        Ok(Self { open: Some(Open { profile, role, manufacturer, channel, method }), runtime })
     }
 
     fn opened(&self) -> Result<&Open, Failure> {
@@ -140,22 +141,41 @@ impl Session {
         sent
     }
 
+    /// Channels to the other services of the profile that have a role and are of the same manufacturer as the session's.
+    pub(super) fn elsewhere(&self, role: Role) -> Result<Vec<Channel>, Failure> {
+        let open = self.opened()?;
+        let others = open.profile.content.services.iter();
+        let others = others.filter(|other| other.role == role && other.manufacturer == open.manufacturer);
+        let _inside = self.runtime.enter();
+        others.map(|other| Place::of_profile(&open.profile, other).connect()).collect()
+    }
+
     /// One call with messages whose types are known here.
     pub(super) fn ask<Q: Message, A: Message + Default>(&self, rpc: &str, request: &Q) -> Result<A, Failure> {
-        let octets = self.exchange(rpc, Bytes::from(request.encode_to_vec()))?;
+        self.ask_at(&self.channel()?, rpc, request)
+    }
+
+    /// The same, at another service.
+    pub(super) fn ask_at<Q: Message, A: Message + Default>(
+        &self,
+        channel: &Channel,
+        rpc: &str,
+        request: &Q,
+    ) -> Result<A, Failure> {
+        let octets = self.exchange(channel, rpc, Bytes::from(request.encode_to_vec()))?;
         A::decode(octets).map_err(|e| Failure::named("INTERNAL", format!("{rpc} answered no such message: {e}")))
     }
 
     /// One call by name.
     pub(super) fn send(&self, method: &MethodDescriptor, request: &DynamicMessage) -> Result<DynamicMessage, Failure> {
         let rpc = format!("{}/{}", method.parent_service().full_name(), method.name());
-        let octets = self.exchange(&rpc, Bytes::from(request.encode_to_vec()))?;
+        let octets = self.exchange(&self.channel()?, &rpc, Bytes::from(request.encode_to_vec()))?;
         DynamicMessage::decode(method.output(), octets)
             .map_err(|e| Failure::named("INTERNAL", format!("{rpc} answered no such message: {e}")))
     }
 
-    fn exchange(&self, rpc: &str, request: Bytes) -> Result<Bytes, Failure> {
-        let channel = self.channel()?;
+    fn exchange(&self, channel: &Channel, rpc: &str, request: Bytes) -> Result<Bytes, Failure> {
+        let channel = channel.clone();
         let path = format!("/{rpc}").parse().map_err(|_| Failure::usage(format!("{rpc} is no rpc")))?;
         let answer = self.runtime.block_on(async {
             let mut client = Grpc::new(channel).max_decoding_message_size(usize::MAX);

@@ -1,8 +1,11 @@
-//! `countersign backup`: the store of each service, while it serves.
+//! `countersign backup` and `restore`: the store of each service, copied while it serves. docs/recovery.md is the whole way.
 
 use std::fs;
 
-use crate::{chain, run::Ended};
+use crate::{
+    chain,
+    run::{Ended, countersign},
+};
 
 const SERVICES: [(&str, &str); 5] = [
     ("company-x/alice", "root-ca"),
@@ -35,6 +38,48 @@ fn every_services_store_is_copied_while_it_serves() {
         names.sort();
         assert_eq!(names, ["copy", "journal"], "the journal, whose it is, and nothing else");
     }
+}
+
+#[test]
+fn a_backup_of_any_service_makes_a_store_of_that_service() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).into_os_string().into_string().unwrap();
+    for (number, (who, role)) in SERVICES.into_iter().enumerate() {
+        let (copy, store) = (path(&format!("copy-{number}")), path(&format!("store-{number}")));
+        let taken = backup(who, role, &copy);
+        assert_eq!(taken.code, Some(0), "{}", taken.stderr);
+        let restored = countersign(&["restore", &copy, "--into", &store, "-o", "json"]);
+        assert_eq!(restored.code, Some(0), "{}", restored.stderr);
+        let (taken, restored) = (taken.json(), restored.json());
+        assert_eq!(restored["restored_at"], taken["journal_position"]);
+        assert_eq!((&restored["service"], &restored["manufacturer"]), (&taken["service"], &taken["manufacturer"]));
+        countersign(&["restore", &copy, "--into", &store]).assert_failed(1, "STORE_DIR_NOT_EMPTY");
+    }
+}
+
+#[test]
+fn what_is_no_whole_backup_makes_no_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let (copy, store) = (folder.path().join("copy"), folder.path().join("store"));
+    let restore = || countersign(&["restore".as_ref(), copy.as_os_str(), "--into".as_ref(), store.as_os_str()]);
+    restore().assert_failed(1, "STORE_COPY_MISSING");
+    assert_eq!(backup("factory-y/operator", "intermediate-ca", copy.to_str().unwrap()).code, Some(0));
+    let segment = fs::read_dir(copy.join("journal")).unwrap().next().unwrap().unwrap().path();
+    let whole = fs::read(&segment).unwrap();
+    fs::write(&segment, &whole[..whole.len() - 1]).unwrap();
+    restore().assert_failed(1, "JOURNAL_DAMAGED");
+    assert!(!store.join("identity").exists());
+    fs::write(&segment, whole).unwrap();
+    assert_eq!(restore().code, Some(0));
+}
+
+#[test]
+fn a_store_that_was_not_restored_has_nothing_to_reconcile() {
+    let chain = chain::shared();
+    for (who, role) in SERVICES {
+        chain.refused(who, &format!("store reconcile --at {role}"), "STORE_NOT_SUSPENDED");
+    }
+    chain.run("factory-y/operator", "store reconcile --at intermediate-ca --seen nonsense").assert_failed(2, "USAGE");
 }
 
 #[test]

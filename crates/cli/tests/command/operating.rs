@@ -1,4 +1,4 @@
-//! docs/operating.md: every command of the working day is run as it stands there, and answers what it says.
+//! docs/operating.md and docs/recovery.md: every command is run as it stands there, and answers what it says.
 
 use std::{fs, path::Path};
 
@@ -7,13 +7,17 @@ use crate::{
     walk::{Step, Walk, steps},
 };
 
-fn document() -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operating.md")).unwrap()
+fn document(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name)).unwrap()
+}
+
+fn operating() -> String {
+    document("operating.md")
 }
 
 #[test]
 fn every_command_of_a_working_day_does_what_the_document_says() {
-    let steps = steps(&document());
+    let steps = steps(&operating());
     let verbs =
         |noun: &str| steps.iter().filter(|step| step.command.starts_with(&format!("countersign {noun} "))).count();
     for noun in ["ceremony", "service", "program", "manufacturer", "order", "handoff", "lot", "device", "verify"] {
@@ -24,11 +28,22 @@ fn every_command_of_a_working_day_does_what_the_document_says() {
     steps.iter().for_each(|step| walk.take(step));
 }
 
+#[test]
+fn the_recovery_drill_goes_as_the_document_says() {
+    let steps = steps(&document("recovery.md"));
+    let has = |verb: &str| steps.iter().any(|step| step.command.starts_with(verb));
+    for verb in ["countersign backup", "countersign restore", "countersign store reconcile", "kill -9"] {
+        assert!(has(verb), "the drill has no {verb}");
+    }
+    let mut walk = Walk::begin();
+    steps.iter().for_each(|step| walk.take(step));
+}
+
 /// A command that only looks like one is not run, and nobody would notice that it is wrong.
 #[test]
 fn a_command_stands_in_a_console_block_or_in_the_line() {
     let mut block = None;
-    for line in document().lines() {
+    for line in operating().lines() {
         match (line.strip_prefix("```"), &block) {
             (Some(language), None) => block = Some(language.to_owned()),
             (Some(_), Some(_)) => block = None,
@@ -42,7 +57,7 @@ fn a_command_stands_in_a_console_block_or_in_the_line() {
 
 #[test]
 fn the_reasons_that_the_document_names_are_published() {
-    let document = document();
+    let document = [operating(), document("recovery.md")].concat();
     let quoted = document
         .split('`')
         .skip(1)

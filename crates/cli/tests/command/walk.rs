@@ -2,15 +2,19 @@
 //!
 //! In a block of ```` ```console ```` a line `company/person$ command` is a command, and what follows is its answer. `...` alone stands for any
 //! lines, at the end of a line or within it for anything, `<name>` for one word or several that are the same wherever the name stands again,
-//! also in commands. A command with `&` behind it goes on running. One whose answer begins with `error[` fails.
+//! also in commands. A command with `&` behind it goes on running; `kill %N` ends the Nth one of a company, and `kill -9 %N` kills it, as in
+//! that company's shell. One whose answer begins with `error[` fails. Nothing is waited for without a bound.
 
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -54,14 +58,24 @@ pub(crate) struct Walk {
     names: BTreeMap<String, String>,
     /// The document's addresses and the free ones that are used in their place.
     addresses: BTreeMap<String, String>,
-    running: Vec<Child>,
+    running: Vec<Job>,
 }
+
+/// A command with `&` behind it.
+struct Job {
+    who: String,
+    number: usize,
+    child: Child,
+}
+
+/// How long one command may take.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 impl Drop for Walk {
     fn drop(&mut self) {
-        for service in &mut self.running {
-            let _ = service.kill();
-            let _ = service.wait();
+        for job in &mut self.running {
+            let _ = job.child.kill();
+            let _ = job.child.wait();
         }
     }
 }
@@ -81,6 +95,9 @@ impl Walk {
             self.folder = self.folder.join(folder);
             self.take_free_ports();
             return;
+        }
+        if let Some(job) = command.strip_prefix("kill ") {
+            return self.end(step, job);
         }
         let (answer, fails) = match command.strip_suffix(" &") {
             Some(service) => (self.start(step, service), false),
@@ -105,25 +122,55 @@ impl Walk {
 
     /// What the command says, and whether it failed.
     fn run(&self, step: &Step, command: &str) -> (String, bool) {
-        let ended = self.shell(step, &format!("{{ {command}\n}} 2>&1")).output().unwrap();
-        (String::from_utf8(ended.stdout).unwrap(), !ended.status.success())
+        let mut shell = self.shell(step, &format!("{{ {command}\n}} 2>&1"));
+        let mut child = shell.stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = child.stdout.take().unwrap();
+        let said = within(&format!("{}$ {command}", step.who), &mut child, move || {
+            let mut text = String::new();
+            said.read_to_string(&mut text).map(|_| text).unwrap()
+        });
+        (said, !child.wait().unwrap().success())
     }
 
     /// Starts a service; what it says first.
     fn start(&mut self, step: &Step, command: &str) -> String {
         let mut shell = self.shell(step, &format!("exec {command}"));
         let mut child = shell.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        self.running.push(child);
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let line = within(&format!("{}$ {command} &", step.who), &mut child, move || {
+            let mut line = String::new();
+            stdout.read_line(&mut line).map(|_| line).unwrap()
+        });
+        let number = self.running.iter().filter(|job| job.who == step.who).map(|job| job.number).max();
+        self.running.push(Job { who: step.who.clone(), number: number.unwrap_or(0) + 1, child });
         line
+    }
+
+    /// `kill %N`, `kill -9 %N`; returns when it has ended.
+    fn end(&mut self, step: &Step, job: &str) {
+        let (number, by_force) = match job.strip_prefix("-9 ") {
+            Some(number) => (number, true),
+            None => (job, false),
+        };
+        let number: usize = number.strip_prefix('%').and_then(|number| number.parse().ok()).unwrap();
+        let is_it = |job: &Job| job.who == step.who && job.number == number;
+        let at = self.running.iter().position(is_it).unwrap_or_else(|| panic!("{} has no job {number}", step.who));
+        let mut child = self.running.remove(at).child;
+        let signal = if by_force { "-KILL" } else { "-TERM" };
+        let told = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        let by = Instant::now() + PATIENCE;
+        while child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < by, "{}$ kill {job}: it did not end within {PATIENCE:?}", step.who);
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Puts free addresses in the place of the fixed ones in the folder's configurations: another walk may have those.
     fn take_free_ports(&mut self) {
         let mut held = Vec::new();
-        for company in fs::read_dir(&self.folder).unwrap() {
-            for file in fs::read_dir(company.unwrap().path()).unwrap() {
+        for company in fs::read_dir(&self.folder).unwrap().map(|company| company.unwrap().path()) {
+            for file in company.is_dir().then(|| fs::read_dir(&company).unwrap()).into_iter().flatten() {
                 let file = file.unwrap().path();
                 if file.extension().is_none_or(|end| end != "toml") {
                     continue;
@@ -166,6 +213,16 @@ impl Walk {
         }
         if may_skip || at == answer.len() { Ok(()) } else { Err(format!("the document does not say: {}", answer[at])) }
     }
+}
+
+/// What reading a command's output comes to; a command that says nothing for too long is killed, and the test fails.
+fn within(what: &str, child: &mut Child, read: impl FnOnce() -> String + Send + 'static) -> String {
+    let (answer, said) = mpsc::channel();
+    thread::spawn(move || drop(answer.send(read())));
+    said.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+        let _ = child.kill();
+        panic!("{what}: it did not answer within {PATIENCE:?}")
+    })
 }
 
 /// Whether a line says what the document has, however many spaces are between words; names that are new learn what they stand for.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use api::{
     Refusal,
-    custody::v1::{HandoffFacts, HandoffState, TallyReport},
+    custody::v1::{Handoff, HandoffFacts, HandoffState, TallyReport},
     handoff::v1::{
-        AcceptHandoffRequest, AcceptHandoffResponse, GetOfferRequest, GetOfferResponse, ReportTallyRequest,
-        handoff_service_client::HandoffServiceClient,
+        AcceptHandoffRequest, AcceptHandoffResponse, GetOfferRequest, GetOfferResponse, ListHandoffsRequest,
+        ReportTallyRequest, handoff_service_client::HandoffServiceClient,
     },
     journal::v1::LotAccepting,
     manifest::v1::{GetManifestRequest, manifest_service_client::ManifestServiceClient},
@@ -15,6 +15,9 @@ use api::{
 use bytes::Bytes;
 use mfg::{LotId, ManufacturerId};
 use service::client::PeerChannel;
+
+/// Handoffs in one page of a sender's list.
+const PAGE: i32 = 200;
 
 /// An offer as the sender answers it.
 pub(crate) struct Offer {
@@ -30,6 +33,8 @@ pub(crate) struct Signed {
     pub(crate) chain: Vec<Bytes>,
     pub(crate) terms: Bytes,
     pub(crate) terms_signature: Bytes,
+    /// How far its journal had come.
+    pub(crate) position: u64,
 }
 
 impl From<GetOfferResponse> for Offer {
@@ -49,7 +54,12 @@ impl From<GetOfferResponse> for Offer {
 impl From<AcceptHandoffResponse> for Signed {
     fn from(answer: AcceptHandoffResponse) -> Self {
         let terms = answer.terms.unwrap_or_default();
-        Self { chain: answer.chain, terms: terms.terms, terms_signature: terms.signature }
+        Self {
+            chain: answer.chain,
+            terms: terms.terms,
+            terms_signature: terms.signature,
+            position: answer.journal_position,
+        }
     }
 }
 
@@ -96,6 +106,30 @@ impl Upstreams {
         let answer =
             self.client(from)?.accept_handoff(request).await.map_err(|s| Refusal::from_status(&s))?.into_inner();
         Ok(answer.into())
+    }
+
+    /// Every sender with a wire.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &ManufacturerId> {
+        self.0.keys()
+    }
+
+    /// What a sender has handed, or is about to hand, to us.
+    ///
+    /// # Errors
+    /// As [`Upstreams::offer`].
+    pub(crate) async fn handoffs(&self, from: &ManufacturerId) -> Result<Vec<Handoff>, Refusal> {
+        let mut client = self.client(from)?;
+        let mut handoffs = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = ListHandoffsRequest { page_size: PAGE, page_token };
+            let page = client.list_handoffs(request).await.map_err(|s| Refusal::from_status(&s))?.into_inner();
+            handoffs.extend(page.handoffs);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(handoffs);
+            }
+        }
     }
 
     /// Whether there is a wire to this sender.

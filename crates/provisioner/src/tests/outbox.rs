@@ -18,6 +18,7 @@ struct Hub {
     is_down: Mutex<bool>,
     poisoned: Mutex<Option<String>>,
     busy_at: Mutex<Option<String>>,
+    feeds: Mutex<std::collections::BTreeSet<String>>,
 }
 
 struct ToHub(Arc<Hub>);
@@ -33,10 +34,11 @@ impl Destination for ToHub {
         Ok(Some(Delivery { position: record.position, device_id: issued.device_id, content: () }))
     }
 
-    async fn deliver(&self, _feed: &str, batch: &[Delivery<()>]) -> Result<Vec<Outcome>, Refusal> {
+    async fn deliver(&self, feed: &str, batch: &[Delivery<()>]) -> Result<Vec<Outcome>, Refusal> {
         if *self.0.is_down.lock().unwrap() {
             return Err(Refusal::new("UPSTREAM_UNREACHABLE", "the hub is down"));
         }
+        self.0.feeds.lock().unwrap().insert(feed.to_owned());
         let mut is_busy = false;
         let deliver = |delivery: &Delivery<()>| {
             let id = Some(&delivery.device_id);
@@ -100,6 +102,23 @@ async fn everything_arrives_in_order_and_once_when_nothing_goes_wrong() {
     let head = line.store.head();
     drain(&mut outbox).await.unwrap();
     assert_eq!(line.store.head(), head, "an idle outbox records nothing");
+}
+
+/// The places of the old feed stand for what happened after the backup, too: in a new one nothing is taken for something else.
+#[tokio::test]
+async fn a_restored_line_tells_everything_again_in_a_new_feed_once() {
+    let line = Line::new(&[("t7", 50)]);
+    let hub = Arc::new(Hub::default());
+    write(&line, 1..3).await;
+    drain(&mut outbox(&line, &hub)).await.unwrap();
+    let mark = records::restored_unit(pki::UnixTime::new(0), "provisioner", "technician-z", line.store.head()).unwrap();
+    records::commit_one(line.store.as_ref(), mark).unwrap().unwrap();
+    for _ in 0..2 {
+        drain(&mut outbox(&line, &hub)).await.unwrap();
+    }
+    assert_eq!(*hub.arrived.lock().unwrap(), [names(1..3), names(1..3)].concat());
+    assert_eq!(hub.feeds.lock().unwrap().len(), 2);
+    assert!(!records::Standing::of(line.store.as_ref()).unwrap().suspended, "a line issues nothing");
 }
 
 #[tokio::test]

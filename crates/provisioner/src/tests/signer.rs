@@ -111,6 +111,7 @@ impl Books {
         let key = CertificateRequest::parse(&request.csr).unwrap().public_key().sha256();
         let text = format!("certificate of {} in {} for ", request.device_id, request.lot);
         let certificate = DeviceCertificate {
+            journal_position: 7,
             device_id: request.device_id.clone(),
             certificate: Bytes::from([text.as_bytes(), key.as_bytes().as_slice()].concat()),
             issuer_chain: vec![Bytes::from(format!("ca of {}", request.lot)), Bytes::from_static(b"ca above")],

@@ -97,7 +97,9 @@ pub(super) fn of_order(orders: &Orders, order: &OrderOnRecord) -> Result<Lot, Re
     let signature = order.brand_signature.clone().unwrap_or_default();
     let terms = SignedTerms::verify(&order.terms, &signature, &orders.own_bundle())
         .map_err(named(mfg::TermsRefusal::reason))?;
+    let retired = orders.authority.retired(order.began_at(orders.authority.store())?);
     let issuer = match issuer(orders, terms.terms()) {
+        Ok(_) if let Some(why) = &retired => LotIssuer::Gone(why.clone()),
         Ok(issuer) => LotIssuer::Loaded(Box::new(issuer)),
         // A CA that has expired signs nothing more, and what it signed is still answered for.
         Err(LoadRefusal::Path(cause)) => {

@@ -105,6 +105,19 @@ impl OrderOnRecord {
         Self::from_record(store, &record).map(Some)
     }
 
+    /// Where the order was first proposed.
+    ///
+    /// # Errors
+    /// As [`OrderOnRecord::earlier`].
+    pub(super) fn began_at(&self, store: &dyn Store) -> Result<Position, Refusal> {
+        let (mut began_at, mut earlier) = (self.proposed_at, self.earlier(store)?);
+        while let Some(version) = earlier {
+            began_at = version.proposed_at;
+            earlier = version.earlier(store)?;
+        }
+        Ok(began_at)
+    }
+
     pub(super) fn terms(&self) -> Result<Terms, Refusal> {
         Terms::parse(&self.terms).map_err(|e| Refusal::from_error("JOURNAL_DAMAGED", &e))
     }

@@ -1,0 +1,219 @@
+//! Coming back from a backup: nothing is issued until everybody was heard who may have seen more of the journal than the backup has.
+//!
+//! When nobody saw more, the lots go on. When somebody did, or is given up for lost, then certificates may be out that are not on
+//! record here, so nobody can say how many units are left: every lot and order of the backup is retired.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::PoisonError,
+};
+
+use api::{
+    Refusal, RequestId,
+    journal::v1::{StoreReconciled, record::Fact},
+    store::v1::{ReconcileStoreRequest, SeenJournal},
+};
+use mfg::ManufacturerId;
+use records::{
+    Caller, Once, Standing, commit_once, named, not_suspended, reconciled_unit, refuse_conflict, refuse_store, reused,
+};
+use store::Position;
+use tracing::{info, warn};
+
+use crate::authority::Authority;
+
+/// When a suspended store may have been reconciled, at the earliest.
+const OPERATORS_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// What a peer answered that was asked over a wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// Who.
+    pub manufacturer: ManufacturerId,
+    /// The journal had at least so many octets.
+    pub position: u64,
+    /// A lot that it handed over and that is not on record here.
+    pub unknown_lot: Option<String>,
+}
+
+impl Authority {
+    /// Reads how the store stands. Called before any lot is loaded, and after a reconciliation.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn take_standing(&self) -> Result<Standing, Refusal> {
+        let standing = Standing::of(self.store())?;
+        *self.standing.write().unwrap_or_else(PoisonError::into_inner) = standing;
+        if standing.suspended {
+            warn!(
+                reason = "STORE_SUSPENDED",
+                "this store was restored from a backup: nothing is issued until it is reconciled"
+            );
+        }
+        Ok(standing)
+    }
+
+    /// How the store stands, as it was last read.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        *self.standing.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses whatever would spend, give back or sign something.
+    ///
+    /// # Errors
+    /// `STORE_SUSPENDED`.
+    pub fn check_may_issue(&self) -> Result<(), Refusal> {
+        if self.standing().suspended {
+            let what = "this store was restored from a backup and is not reconciled yet";
+            return Err(Refusal::new("STORE_SUSPENDED", what).retry_after(OPERATORS_PATIENCE));
+        }
+        Ok(())
+    }
+
+    /// Why what was recorded at a position signs nothing more, if it does not.
+    #[must_use]
+    pub fn retired(&self, at: Position) -> Option<String> {
+        let retires = self.standing().retires(at);
+        retires.then(|| "it is from before a restore that lost records, so nobody knows what is left of it".to_owned())
+    }
+
+    /// Who may have seen more of this journal than a backup of it has: the senders, those that a lot may go to, the own line.
+    #[must_use]
+    pub fn acquaintances(&self, senders: impl Iterator<Item = ManufacturerId>) -> BTreeSet<ManufacturerId> {
+        let mut all: BTreeSet<ManufacturerId> = senders.collect();
+        for lot in self.lots.all() {
+            let terms = lot.terms.terms();
+            all.extend(terms.graph().receivers(&self.manufacturer).cloned());
+            if terms.document().device_issuers.contains(&self.manufacturer) {
+                all.insert(self.manufacturer.clone());
+            }
+        }
+        all
+    }
+
+    /// Puts on record what others saw, and ends the suspension. The lots are for the caller to load anew.
+    ///
+    /// # Errors
+    /// `STORE_NOT_SUSPENDED`, `RECONCILIATION_INCOMPLETE`, `JOURNAL_ROLLED_BACK`, `REQUEST_MALFORMED`, `REQUEST_ID_REUSED`.
+    pub fn reconcile(
+        &self,
+        caller: Caller,
+        request: &ReconcileStoreRequest,
+        acquaintances: &BTreeSet<ManufacturerId>,
+        heard: &[Heard],
+    ) -> Result<(), Refusal> {
+        let act = self.act(caller, RequestId::parse(&request.request_id)?);
+        let lost = read_names(&request.lost)?;
+        if let Some(before) = self.same_request(&act)? {
+            let same = matches!(&before, Fact::StoreReconciled(before) if read_names(&before.lost)? == lost);
+            return if same { Ok(()) } else { Err(reused(&act, "content")) };
+        }
+        let standing = Standing::of(self.store())?;
+        let Some(restored_at) = standing.restored_at.filter(|_| standing.suspended) else {
+            return Err(not_suspended());
+        };
+        if let Some(stranger) = lost.iter().find(|name| !acquaintances.contains(name)) {
+            return Err(Refusal::malformed("lost", format!("{stranger} is nobody who could have seen this journal")));
+        }
+        let mut seen = read_seen(&request.seen)?;
+        for heard in heard {
+            let known = seen.entry(heard.manufacturer.clone()).or_default();
+            *known = heard.position.max(*known);
+        }
+        check_all_heard(acquaintances, &seen, &lost)?;
+        check_nobody_knows_more(restored_at, &seen, heard, &lost)?;
+        let seen = seen
+            .iter()
+            .map(|(who, position)| SeenJournal { manufacturer: who.to_string(), journal_position: *position });
+        let fact = StoreReconciled {
+            restored_at: restored_at.as_u64(),
+            seen: seen.collect(),
+            lost: lost.iter().map(ManufacturerId::to_string).collect(),
+            retires: !lost.is_empty(),
+        };
+        match commit_once(self.store(), &act, reconciled_unit(&act, fact)?)? {
+            Once::Committed(_) => info!(by = act.caller.by, lost = lost.len(), "the restored store is reconciled"),
+            // The same request was faster.
+            Once::Before(_) => {}
+            Once::Refused(conflict) => return Err(refuse_conflict(&conflict, "")),
+        }
+        Ok(())
+    }
+}
+
+impl Authority {
+    /// How far the journals of the receivers had come, as their tally reports said.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn seen_of_receivers(&self) -> Result<BTreeMap<String, u64>, Refusal> {
+        let mut seen = BTreeMap::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page =
+                self.store().list("handoffs", after.as_deref(), store::MAX_LISTED).map_err(|e| refuse_store(&e))?;
+            let Some((last, _)) = page.last() else { return Ok(seen) };
+            after = Some(last.clone());
+            for (lot, _) in &page {
+                let handoff = self.handoff(self.manufacturer.as_str(), lot)?;
+                let (Some(facts), Some(report)) = (handoff.facts, handoff.report) else { continue };
+                let known = seen.entry(facts.to).or_default();
+                *known = report.journal_position.max(*known);
+            }
+        }
+    }
+}
+
+fn read_names(names: &[String]) -> Result<BTreeSet<ManufacturerId>, Refusal> {
+    names.iter().map(|name| ManufacturerId::parse(name).map_err(named(mfg::IdRefusal::reason))).collect()
+}
+
+/// The most that each was said to have seen.
+fn read_seen(seen: &[SeenJournal]) -> Result<BTreeMap<ManufacturerId, u64>, Refusal> {
+    let mut most = BTreeMap::new();
+    for SeenJournal { manufacturer, journal_position } in seen {
+        let manufacturer = ManufacturerId::parse(manufacturer).map_err(named(mfg::IdRefusal::reason))?;
+        let known = most.entry(manufacturer).or_default();
+        *known = (*journal_position).max(*known);
+    }
+    Ok(most)
+}
+
+fn check_all_heard(
+    acquaintances: &BTreeSet<ManufacturerId>,
+    seen: &BTreeMap<ManufacturerId, u64>,
+    lost: &BTreeSet<ManufacturerId>,
+) -> Result<(), Refusal> {
+    let missing = acquaintances.iter().filter(|who| !seen.contains_key(who) && !lost.contains(who));
+    let missing: Vec<&str> = missing.map(ManufacturerId::as_str).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let missing = missing.join(", ");
+    let what = format!("nobody knows yet what was seen of this journal by: {missing}");
+    Err(Refusal::new("RECONCILIATION_INCOMPLETE", what).with("missing", missing))
+}
+
+fn check_nobody_knows_more(
+    restored_at: Position,
+    seen: &BTreeMap<ManufacturerId, u64>,
+    heard: &[Heard],
+    lost: &BTreeSet<ManufacturerId>,
+) -> Result<(), Refusal> {
+    let refuse = |who: &ManufacturerId, what: String| {
+        Err(Refusal::new("JOURNAL_ROLLED_BACK", format!("{who} {what}; the backup ends at {restored_at}"))
+            .with("manufacturer", who)
+            .with("restored_at", restored_at))
+    };
+    let ahead = |(who, position): &(&ManufacturerId, &u64)| **position > restored_at.as_u64() && !lost.contains(*who);
+    if let Some((who, position)) = seen.iter().find(ahead) {
+        return refuse(who, format!("saw this journal up to {position}"));
+    }
+    match heard.iter().find_map(|heard| heard.unknown_lot.as_ref().map(|lot| (&heard.manufacturer, lot))) {
+        Some((who, lot)) if !lost.contains(who) => {
+            refuse(who, format!("handed over lot {lot}, which is not on record here"))
+        }
+        Some(_) | None => Ok(()),
+    }
+}

@@ -1,0 +1,104 @@
+//! What senders, receivers and this signer know of each other's journals.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use api::{
+    Refusal,
+    custody::v1::{Handoff, HandoffState},
+    store::v1::ReconcileStoreRequest,
+};
+use authority::{Heard, complete_open_intents};
+use mfg::ManufacturerId;
+use records::{Caller, Peers, keys, named, refuse_store};
+use tracing::{info, warn};
+
+use crate::{
+    lots::{self, LotOnRecord},
+    receive::Receiver,
+};
+
+/// Those who deal with one receiver.
+pub(crate) struct ReceiversPeers(pub(crate) Arc<Receiver>);
+
+#[tonic::async_trait]
+impl Peers for ReceiversPeers {
+    fn seen(&self) -> Result<BTreeMap<String, u64>, Refusal> {
+        let authority = &self.0.authority;
+        let mut seen = authority.seen_of_receivers()?;
+        every_lot(&self.0, |lot| {
+            if let (Some(received), Some(facts)) = (lot.received(), lot.facts()) {
+                let known = seen.entry(facts.from.clone()).or_default();
+                *known = received.sender_position.max(*known);
+            }
+            Ok(())
+        })?;
+        Ok(seen)
+    }
+
+    async fn reconcile(&self, caller: Caller, request: ReconcileStoreRequest) -> Result<(), Refusal> {
+        let mut heard = Vec::new();
+        for sender in self.0.upstreams.all() {
+            match self.0.upstreams.handoffs(sender).await {
+                Ok(handoffs) => heard.push(self.judge(sender, &handoffs)?),
+                Err(refusal) => warn!(%sender, %refusal, "a sender was not heard"),
+            }
+        }
+        let receiver = Arc::clone(&self.0);
+        let work = move || {
+            let mut senders: BTreeSet<ManufacturerId> = receiver.upstreams.all().cloned().collect();
+            every_lot(&receiver, |lot| {
+                let from = lot.facts().map(|facts| facts.from.clone()).unwrap_or_default();
+                senders.insert(ManufacturerId::parse(&from).map_err(named(mfg::IdRefusal::reason))?);
+                Ok(())
+            })?;
+            let authority = &receiver.authority;
+            let acquaintances = authority.acquaintances(senders.into_iter());
+            authority.reconcile(caller, &request, &acquaintances, &heard)?;
+            authority.take_standing()?;
+            let (lots, completed) = (lots::load_all(&receiver)?, complete_open_intents(authority)?);
+            info!(lots, completed, "lots loaded again, open intents completed");
+            Ok(())
+        };
+        self.0.authority.seams.workers.run(work).await
+    }
+}
+
+impl ReceiversPeers {
+    /// What a sender's list of handoffs to us says about our journal.
+    fn judge(&self, sender: &ManufacturerId, handoffs: &[Handoff]) -> Result<Heard, Refusal> {
+        let store = self.0.authority.store();
+        let mut heard = Heard { manufacturer: sender.clone(), position: 0, unknown_lot: None };
+        for handoff in handoffs {
+            if let Some(report) = &handoff.report {
+                heard.position = report.journal_position.max(heard.position);
+            }
+            let lot = handoff.facts.as_ref().map(|facts| facts.lot.clone()).unwrap_or_default();
+            let ours = match handoff.state() {
+                HandoffState::Accepted | HandoffState::Signed | HandoffState::Voided => true,
+                HandoffState::Unspecified | HandoffState::Offered | HandoffState::Cancelled | HandoffState::Expired => {
+                    false
+                }
+            };
+            if ours && store.get(&keys::lot(&lot)).map_err(|e| refuse_store(&e))?.is_none() {
+                heard.unknown_lot = Some(lot);
+            }
+        }
+        Ok(heard)
+    }
+}
+
+fn every_lot(receiver: &Receiver, mut visit: impl FnMut(&LotOnRecord) -> Result<(), Refusal>) -> Result<(), Refusal> {
+    let store = receiver.authority.store();
+    let mut after: Option<String> = None;
+    loop {
+        let page = store.list("lots", after.as_deref(), store::MAX_LISTED).map_err(|e| refuse_store(&e))?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        after = Some(last.clone());
+        for (_, record) in &page {
+            visit(&LotOnRecord::from_record(store, record)?)?;
+        }
+    }
+}

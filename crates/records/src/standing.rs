@@ -1,0 +1,101 @@
+//! Whether a store may be issued from: what restoring it and reconciling it put on record.
+//!
+//! A backup is an older state of a journal, and nothing in the store tells what came after. So a restored store of a CA says that it is
+//! one, in its own journal, and issues nothing until those who saw more of it were heard.
+
+use api::{
+    Refusal,
+    journal::v1::{StoreReconciled, StoreRestored, record::Fact},
+};
+use pki::UnixTime;
+use store::{Claim, Entry, Head, Position, Rule, Store, Unit};
+
+use crate::{Act, Caller, keys, named, read, refuse_store};
+
+/// The collection of restorations and reconciliations, in the order in which they happened.
+const LIST: &str = "restorations";
+/// The services whose stores are issued from.
+const ISSUING: [&str; 2] = ["root-ca", "intermediate-ca"];
+
+/// How a store stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// Where the backup ended that it was last restored from.
+    pub restored_at: Option<Position>,
+    /// It was restored and not reconciled yet.
+    pub suspended: bool,
+    /// What was in the journal before this position signs nothing more.
+    pub retired_before: Option<Position>,
+}
+
+impl Standing {
+    /// As the journal tells it.
+    ///
+    /// # Errors
+    /// What the store says; `JOURNAL_DAMAGED` when its records do not read.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "every other fact is about something else, also one that is added later"
+    )]
+    pub fn of(store: &dyn Store) -> Result<Self, Refusal> {
+        let mut standing = Self::default();
+        let mut after: Option<String> = None;
+        loop {
+            let page = store.list(LIST, after.as_deref(), store::MAX_LISTED).map_err(|e| refuse_store(&e))?;
+            let Some((last, _)) = page.last() else { return Ok(standing) };
+            after = Some(last.clone());
+            for (_, record) in &page {
+                match read(record)?.1 {
+                    Fact::StoreRestored(restored) => {
+                        standing.restored_at = Some(record.position);
+                        standing.suspended = restored.suspended;
+                    }
+                    Fact::StoreReconciled(reconciled) => {
+                        standing.suspended = false;
+                        if reconciled.retires {
+                            standing.retired_before = Some(Position::from_u64(reconciled.restored_at));
+                        }
+                    }
+                    _ => {
+                        let what = format!("the record at {} is about no restoration", record.position);
+                        return Err(Refusal::new("JOURNAL_DAMAGED", what));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether what was recorded here signs nothing more.
+    #[must_use]
+    pub fn retires(&self, at: Position) -> bool {
+        self.retired_before.is_some_and(|before| at < before)
+    }
+}
+
+/// The unit that says that a store was made of a backup: the first one after its end.
+///
+/// # Errors
+/// `INTERNAL` when the entry cannot be named; it always can.
+pub fn restored_unit(now: UnixTime, service: &str, manufacturer: &str, end: Head) -> Result<Unit, Refusal> {
+    let act = Act { at: now, caller: Caller::service(manufacturer), request: None };
+    let mut unit = act.unit(Fact::StoreRestored(StoreRestored { suspended: ISSUING.contains(&service) }));
+    unit.entry = Some(entry(end.position, "restored")?);
+    Ok(unit)
+}
+
+/// The unit that ends a suspension, once.
+///
+/// # Errors
+/// As [`restored_unit`].
+pub fn reconciled_unit(act: &Act, reconciled: StoreReconciled) -> Result<Unit, Refusal> {
+    let restored_at = Position::from_u64(reconciled.restored_at);
+    let mut unit = act.unit(Fact::StoreReconciled(reconciled));
+    unit.claims = vec![Claim { key: keys::reconciled(restored_at.as_u64()), rule: Rule::Absent }];
+    unit.entry = Some(entry(restored_at, "restored, reconciled")?);
+    Ok(unit)
+}
+
+fn entry(restored_at: Position, what: &str) -> Result<Entry, Refusal> {
+    let name = format!("{:020} {what}", restored_at.as_u64());
+    Entry::new(LIST, &name).map_err(named(store::EntryInvalid::reason))
+}
