@@ -34,7 +34,7 @@ pub(crate) const FACTORY: &str = "factory-y";
 pub(crate) const TECHNICIAN: &str = "technician-z";
 
 /// The program that runs every service.
-const BINARY: &str = env!("CARGO_BIN_EXE_countersign-under-test");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_countersign-under-test");
 
 /// Somebody with a service certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

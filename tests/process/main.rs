@@ -9,6 +9,7 @@ mod handoff_killed;
 mod hub;
 mod line_killed;
 mod outage;
+mod passphrase;
 mod people;
 mod room;
 mod scripts;

@@ -117,7 +117,7 @@ fn channel(demo: &Staying, identity: &str, manufacturer: &str, kind: &str, role:
         bundle: path("ca"),
         roles: Role::ALL.to_vec(),
     };
-    let section = IdentitySection { certificate: path("cert"), key: path("key") };
+    let section = IdentitySection::new(path("cert"), path("key"));
     let credentials = Credentials::load(&section, &[peer], &ConfigDirectory::new("/"), Arc::new(SystemClock)).unwrap();
     let network: Arc<dyn Network> = Arc::new(TcpNetwork);
     let expected = ExpectedPeer { manufacturer: manufacturer.parse().unwrap(), role };

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use issuance::{Entropy, KeyError, KeyKind, Passphrase, SoftwareKey};
+use issuance::{Entropy, KeyKind, Passphrase, SoftwareKey};
 use pki::pem;
-use service::secret;
+use service::secret::{self, ReadKey, SecretBytes};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -31,15 +31,14 @@ pub(crate) enum NewProtection {
 /// `FILE_MISSING`, `KEY_FILE_EXPOSED`, `KEY_FILE_MALFORMED`, and what [`SoftwareKey`] says about the content.
 pub fn read(file: &Path, passphrase_file: Option<&Path>, ask: &mut Ask<'_>) -> Result<SoftwareKey, CeremonyRefusal> {
     let octets = secret::read_key_file(file)?;
-    let is_encrypted = std::str::from_utf8(octets.expose()).is_ok_and(|text| text.contains(pem::ENCRYPTED_PRIVATE_KEY));
-    if !is_encrypted {
+    if !secret::is_encrypted(octets.expose()) {
         return SoftwareKey::from_file(octets.expose()).map_err(|cause| CeremonyRefusal::key(file, cause));
     }
     let passphrase = match passphrase_file {
-        Some(path) => from_file(path)?,
+        Some(path) => secret::read_passphrase(path)?,
         None => Passphrase::new(asked(file, &format!("Passphrase of {}: ", file.display()), ask)?.as_str()),
     };
-    open(file, octets.expose(), &passphrase)
+    open(file, octets, passphrase)
 }
 
 /// Makes a key and its file, PEM, durably, where nothing was; the key is the one that was read back.
@@ -63,33 +62,19 @@ pub(crate) fn make(
         }
         NewProtection::Passphrase { file: passphrase_file } => {
             let passphrase = match passphrase_file {
-                Some(path) => from_file(path)?,
+                Some(path) => secret::read_passphrase(path)?,
                 None => asked_twice(file, ask)?,
             };
             let sealed = key.to_encrypted_pkcs8(&passphrase, entropy).map_err(failed)?;
             folder::write_new(file, pem::encode(pem::ENCRYPTED_PRIVATE_KEY, &sealed).as_bytes(), Readers::Owner)?;
-            open(file, secret::read_key_file(file)?.expose(), &passphrase)
+            open(file, secret::read_key_file(file)?, passphrase)
         }
     }
 }
 
-fn open(file: &Path, octets: &[u8], passphrase: &Passphrase) -> Result<SoftwareKey, CeremonyRefusal> {
-    let key = |cause| CeremonyRefusal::key(file, cause);
-    let text = std::str::from_utf8(octets).map_err(|_| key(KeyError::EncryptedMalformed))?;
-    let block = pem::single(text, pem::ENCRYPTED_PRIVATE_KEY).map_err(|_| key(KeyError::EncryptedMalformed))?;
-    SoftwareKey::from_encrypted_pkcs8(block.der(), passphrase).map_err(key)
-}
-
-/// The passphrase is the file's text without the end of its line.
-pub(crate) fn from_file(file: &Path) -> Result<Passphrase, CeremonyRefusal> {
-    let octets = secret::read_key_file(file)?;
-    let text = std::str::from_utf8(octets.expose()).map_err(|_| CeremonyRefusal::malformed(file, "not UTF-8"))?;
-    let line = text.strip_suffix('\n').unwrap_or(text);
-    let line = line.strip_suffix('\r').unwrap_or(line);
-    if line.is_empty() {
-        return Err(CeremonyRefusal::key(file, KeyError::PassphraseEmpty));
-    }
-    Ok(Passphrase::new(line))
+fn open(file: &Path, octets: SecretBytes, passphrase: Passphrase) -> Result<SoftwareKey, CeremonyRefusal> {
+    let opened = ReadKey::encrypted(file, octets, passphrase).open()?;
+    SoftwareKey::from_file(opened.expose()).map_err(|cause| CeremonyRefusal::key(file, cause))
 }
 
 fn asked(file: &Path, prompt: &str, ask: &mut Ask<'_>) -> Result<Zeroizing<String>, CeremonyRefusal> {

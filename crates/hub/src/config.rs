@@ -98,8 +98,11 @@ fn https() -> String {
 pub(crate) struct DeviceTlsSection {
     /// PEM: the server certificate, then its intermediates.
     pub(crate) certificate: FilePath,
-    /// PEM: its private key, PKCS#8, mode 0600.
+    /// PEM: its private key, PKCS#8, mode 0600 or encrypted.
     pub(crate) key: FilePath,
+    /// A file of mode 0600 that holds the passphrase of `key`. None: the key is not encrypted.
+    #[serde(default)]
+    pub(crate) key_passphrase_file: Option<FilePath>,
 }
 
 /// `[trust]`: what is known beside the registered CA certificates.

@@ -172,8 +172,11 @@ async fn open_doors(
 
 fn device_tls(config: &Config, directory: &ConfigDirectory) -> Result<Arc<DeviceTls>, StartError> {
     let section = &config.device_tls;
-    DeviceTls::load(&directory.path(&section.certificate), &directory.path(&section.key))
-        .map_err(|error| StartError::unusable(error.reason(), error))
+    DeviceTls::load(
+        directory.path(&section.certificate),
+        directory.key_file(&section.key, section.key_passphrase_file.as_ref()),
+    )
+    .map_err(|error| StartError::unusable(error.reason(), error))
 }
 
 /// Has the books know the bundle, now and whenever its file is looked at again.

@@ -39,8 +39,11 @@ pub struct Config {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CustodySection {
-    /// PKCS#8 of the identity key that countersigns handoffs, mode 0600.
+    /// PKCS#8 of the identity key that countersigns handoffs, mode 0600 or encrypted.
     pub(crate) identity_key: FilePath,
+    /// A file of mode 0600 that holds the passphrase of `identity_key`. None: the key is not encrypted.
+    #[serde(default)]
+    pub(crate) identity_key_passphrase_file: Option<FilePath>,
     /// bundle.json: the trust anchors and the registered identity keys.
     pub(crate) bundle: FilePath,
     /// The folder of lot keys, mode 0700; made when absent. In no backup.

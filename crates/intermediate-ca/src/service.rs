@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ::service::{
     Workers,
-    config::{ConfigDirectory, FilePath},
-    secret::{self, SecretDirectory},
+    config::ConfigDirectory,
+    secret::SecretDirectory,
     shell::{Built, Context, Service, StartError},
     tls::ExpectedPeer,
 };
@@ -17,7 +17,7 @@ use api::{
 };
 use authority::{
     Authority, HandoffRpc, IssuanceRpc, Line, LineLimits, ManifestRpc, PossessionRpc, Seams, complete_open_intents,
-    release_expired_offers, tell_lots,
+    load_key, release_expired_offers, tell_lots,
 };
 use issuance::{Entropy, Instance, SerialSource, SoftwareKey, SystemEntropy};
 use mfg::ManufacturerId;
@@ -45,8 +45,7 @@ impl Service for IntermediateCa {
     fn check(&self, config: &Config, directory: &ConfigDirectory) -> Result<(), StartError> {
         instance(config)?;
         bundle::check(config, directory)?;
-        load_key(directory, &config.custody.identity_key)?;
-        Ok(())
+        identity_key(config, directory).map(drop)
     }
 
     fn init_store(&self, config: &Config, directory: &ConfigDirectory) -> Result<(), StartError> {
@@ -67,7 +66,7 @@ impl Service for IntermediateCa {
             workers: Workers::Threads,
         };
         let serials = SerialSource::new(instance(&config)?, entropy);
-        let identity_key = Arc::new(load_key(directory, &config.custody.identity_key)?);
+        let identity_key = Arc::new(identity_key(&config, directory)?);
         let authority = Arc::new(Authority::new(config.manufacturer.clone(), identity_key, seams, serials));
         let bundle = bundle::take(&config, directory, &authority)?;
         let receiver = Arc::new(Receiver {
@@ -132,11 +131,9 @@ fn line_limits(config: &Config) -> LineLimits {
     LineLimits { workers, queue: config.signing.queue, ..defaults }
 }
 
-fn load_key(directory: &ConfigDirectory, file: &FilePath) -> Result<SoftwareKey, StartError> {
-    let path = directory.path(file);
-    let octets = secret::read_key_file(&path)?;
-    SoftwareKey::from_file(octets.expose())
-        .map_err(|e| StartError::refused("KEY_FILE_MALFORMED", format!("{}: {e}", path.display())))
+fn identity_key(config: &Config, directory: &ConfigDirectory) -> Result<SoftwareKey, StartError> {
+    let custody = &config.custody;
+    load_key(&directory.key_file(&custody.identity_key, custody.identity_key_passphrase_file.as_ref()))
 }
 
 fn upstreams(config: &Config, context: &Context) -> Result<Upstreams, StartError> {

@@ -4,7 +4,8 @@
 //! believe this leaf?". [`CertificateRequest::parse`] proves possession of the key it asks for.
 //!
 //! What this crate does not know: files, clocks, networks, databases, PKCS#12, and anything of Countersign's own
-//! (orders, lots, handoffs live in `mfg`). The time is an argument; so are the revocation lists. Nothing here signs.
+//! (orders, lots, handoffs live in `mfg`). The time is an argument; so are the revocation lists. Nothing here signs; private keys pass
+//! through [`encrypted_key`] alone, unread.
 //!
 //! Invariant: no input, however hostile, panics or takes unbounded time. Parsers are linear in their input and refuse
 //! what is over-long; the path search counts its steps and its signature checks.
@@ -13,6 +14,7 @@ mod asn1;
 mod certificate;
 mod digest;
 mod dns;
+pub mod encrypted_key;
 mod error;
 mod extensions;
 mod general_name;

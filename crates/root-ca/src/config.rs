@@ -41,8 +41,11 @@ pub(crate) struct RootSection {
     pub(crate) anchor: FilePath,
     /// PEM: the order CA's certificate, when the root is offline. Absent: the root signs here.
     pub(crate) order_ca: Option<FilePath>,
-    /// PKCS#8 of the signing key, mode 0600.
+    /// PKCS#8 of the signing key, mode 0600 or encrypted.
     pub(crate) key: FilePath,
+    /// A file of mode 0600 that holds the passphrase of `key`. None: the key is not encrypted.
+    #[serde(default)]
+    pub(crate) key_passphrase_file: Option<FilePath>,
     /// First octet of certificate serials, 1 to 127; two instances that sign under one key need different ones.
     #[serde(default = "first_instance")]
     pub(crate) instance: u8,
@@ -54,6 +57,9 @@ pub(crate) struct RootSection {
 pub(crate) struct BrandSection {
     /// PKCS#8, mode 0600.
     pub(crate) identity_key: FilePath,
+    /// A file of mode 0600 that holds the passphrase of `identity_key`. None: the key is not encrypted.
+    #[serde(default)]
+    pub(crate) identity_key_passphrase_file: Option<FilePath>,
 }
 
 /// `[approvals]`: who approves orders.

@@ -5,7 +5,6 @@ use std::{fs, path::PathBuf, sync::Arc};
 use ::service::{
     Workers,
     config::{ConfigDirectory, FilePath},
-    secret,
     shell::{Built, Context, Service, StartError},
 };
 use api::{
@@ -17,7 +16,8 @@ use api::{
     program::v1::program_service_server::ProgramServiceServer,
 };
 use authority::{
-    Authority, HandoffRpc, ManifestRpc, PossessionRpc, Seams, complete_open_intents, release_expired_offers, tell_lots,
+    Authority, HandoffRpc, ManifestRpc, PossessionRpc, Seams, complete_open_intents, load_key, release_expired_offers,
+    tell_lots,
 };
 use issuance::{Entropy, Instance, SerialSource, SigningKey, SoftwareKey, Stage, SystemEntropy};
 use mfg::{OrderCa, oid};
@@ -49,8 +49,7 @@ impl Service for RootCa {
         instance(config)?;
         device_root(config, directory)?;
         approvers(config, directory)?;
-        load_key(directory, &config.brand.identity_key)?;
-        Ok(())
+        identity_key(config, directory).map(drop)
     }
 
     fn init_store(&self, config: &Config, directory: &ConfigDirectory) -> Result<(), StartError> {
@@ -71,7 +70,7 @@ impl Service for RootCa {
             workers: Workers::Threads,
         };
         let serials = SerialSource::new(instance(&config)?, entropy);
-        let identity_key = Arc::new(load_key(directory, &config.brand.identity_key)?);
+        let identity_key = Arc::new(identity_key(&config, directory)?);
         let root = device_root(&config, directory)?;
         let own_ca = root.own_ca(seams.clock.now());
         let authority = Authority::new(config.manufacturer.clone(), identity_key, seams, serials).with_own_ca(own_ca);
@@ -140,11 +139,9 @@ fn certificate(directory: &ConfigDirectory, file: &FilePath) -> Result<Certifica
     }
 }
 
-fn load_key(directory: &ConfigDirectory, file: &FilePath) -> Result<SoftwareKey, StartError> {
-    let path = directory.path(file);
-    let octets = secret::read_key_file(&path)?;
-    SoftwareKey::from_file(octets.expose())
-        .map_err(|e| StartError::refused("KEY_FILE_MALFORMED", format!("{}: {e}", path.display())))
+fn identity_key(config: &Config, directory: &ConfigDirectory) -> Result<SoftwareKey, StartError> {
+    let brand = &config.brand;
+    load_key(&directory.key_file(&brand.identity_key, brand.identity_key_passphrase_file.as_ref()))
 }
 
 /// The device root with everything checked that can be without an order: the key fits, the anchor suits the mode.
@@ -159,13 +156,13 @@ fn device_root(config: &Config, directory: &ConfigDirectory) -> Result<DeviceRoo
         None => Vec::new(),
     };
     let order_ca = if chain.is_empty() { OrderCa::Absent } else { OrderCa::Present };
-    let key: Arc<dyn SigningKey> = Arc::new(load_key(directory, &config.root.key)?);
+    let key_file = directory.key_file(&config.root.key, config.root.key_passphrase_file.as_ref());
+    let key: Arc<dyn SigningKey> = Arc::new(load_key(&key_file)?);
     let signer = chain.first().unwrap_or(&anchor);
     if signer.public_key().sha256() != key.public_key().sha256() {
-        let path = directory.path(&config.root.key);
         return Err(StartError::refused(
             "ISSUER_KEY_MISMATCH",
-            format!("{} does not belong to the signing certificate", path.display()),
+            format!("{} does not belong to the signing certificate", key_file.file.display()),
         ));
     }
     chain.iter().try_for_each(|order_ca| check_order_ca(order_ca, &anchor))?;

@@ -12,8 +12,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::secret::KeyFile;
 pub use limits::Limits;
 pub(crate) use limits::count;
+
 pub use sections::{FilePath, IdentitySection, ListenSection, LogFormat, LogSection, Peer, StoreSection, TraceSection};
 
 /// A configuration file larger than this is a mistake.
@@ -155,6 +157,12 @@ impl ConfigDirectory {
     #[must_use]
     pub fn path(&self, path: &FilePath) -> PathBuf {
         self.0.join(path.as_written())
+    }
+
+    /// Where a private key and the passphrase that it may have lie.
+    #[must_use]
+    pub fn key_file(&self, key: &FilePath, passphrase_file: Option<&FilePath>) -> KeyFile {
+        KeyFile { file: self.path(key), passphrase_file: passphrase_file.map(|file| self.path(file)) }
     }
 }
 

@@ -1,5 +1,8 @@
 //! Private key files: read only when nobody else can, written so that nobody else could.
 //!
+//! A configured key is a [`KeyFile`]: PKCS#8, or encrypted PKCS#8 whose passphrase stands in a file of its own. A passphrase comes from
+//! nowhere else: arguments and environments are seen by others.
+//!
 //! In Kubernetes a pod's `fsGroup` adds mode 0440 to the files of a secret volume, whatever its `defaultMode` says, and such a key is
 //! refused: it is readable by everything that runs in that group. Mount keys with `defaultMode: 0400`, without an `fsGroup`, and run
 //! as their owner (`runAsUser`), which for secret volumes is root. A pod that runs as another user, or needs an `fsGroup` for
@@ -10,6 +13,9 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use pki::Sha256;
+use pki::encrypted_key::{self, EncryptedKeyError, Passphrase};
+use pki::pem;
 use zeroize::Zeroizing;
 
 /// A key file larger than this is not one.
@@ -43,6 +49,20 @@ pub enum SecretError {
         /// The file.
         file: PathBuf,
     },
+    /// The key is encrypted, and no file is named that holds its passphrase.
+    #[error("{0} is encrypted, and no file with its passphrase is named", file.display())]
+    PassphraseMissing {
+        /// The key file.
+        file: PathBuf,
+    },
+    /// The encrypted key, or the file of its passphrase, is refused.
+    #[error("{}: {cause}", file.display())]
+    Encrypted {
+        /// The key file; where the passphrase is empty, its file.
+        file: PathBuf,
+        /// Why.
+        cause: EncryptedKeyError,
+    },
     /// A name with a path in it, or a hidden one.
     #[error("{name:?} is not a plain file name")]
     Name {
@@ -67,6 +87,8 @@ impl SecretError {
             Self::Missing { .. } => "FILE_MISSING",
             Self::Exposed { .. } => "KEY_FILE_EXPOSED",
             Self::NotAKeyFile { .. } => "KEY_FILE_MALFORMED",
+            Self::PassphraseMissing { .. } => "PASSPHRASE_MISSING",
+            Self::Encrypted { cause, .. } => cause.reason(),
             Self::Name { .. } => "KEY_NAME_REFUSED",
             Self::Io { .. } => "FILE_UNREADABLE",
         }
@@ -104,7 +126,95 @@ impl std::fmt::Debug for SecretBytes {
     }
 }
 
-/// Reads a private key file. Others must not be able to read it, unless it is PEM with an encrypted PKCS#8 key only.
+/// A configured private key: its file, and the file that holds its passphrase where it is encrypted.
+#[derive(Debug, Clone)]
+pub struct KeyFile {
+    /// PKCS#8 or encrypted PKCS#8.
+    pub file: PathBuf,
+    /// The passphrase, mode 0600: the text without the end of its line. Not looked at when the key is not encrypted.
+    pub passphrase_file: Option<PathBuf>,
+}
+
+/// What a [`KeyFile`] and its passphrase held when they were read; nothing was decrypted yet, which is costly by design.
+#[derive(Debug)]
+pub struct ReadKey {
+    file: PathBuf,
+    octets: SecretBytes,
+    passphrase: Option<Passphrase>,
+    digest: Sha256,
+}
+
+impl KeyFile {
+    /// Reads the key and, where it is encrypted, its passphrase.
+    ///
+    /// # Errors
+    /// As [`read_key_file`] and [`read_passphrase`]; `PassphraseMissing` when the key is encrypted and no file is named.
+    pub fn read(&self) -> Result<ReadKey, SecretError> {
+        let octets = read_key_file(&self.file)?;
+        if !is_encrypted(octets.expose()) {
+            let digest = Sha256::of(octets.expose());
+            return Ok(ReadKey { file: self.file.clone(), octets, passphrase: None, digest });
+        }
+        let missing = || SecretError::PassphraseMissing { file: self.file.clone() };
+        let passphrase = read_passphrase(self.passphrase_file.as_deref().ok_or_else(missing)?)?;
+        Ok(ReadKey::encrypted(&self.file, octets, passphrase))
+    }
+
+    /// Reads the key and decrypts it where it is encrypted: the octets of a file that is not.
+    ///
+    /// # Errors
+    /// As [`KeyFile::read`] and [`ReadKey::open`].
+    pub fn open(&self) -> Result<SecretBytes, SecretError> {
+        self.read()?.open()
+    }
+}
+
+impl ReadKey {
+    /// An encrypted key whose passphrase is known otherwise, as from the person at a terminal.
+    #[must_use]
+    pub fn encrypted(file: &Path, octets: SecretBytes, passphrase: Passphrase) -> Self {
+        let digests = [octets.expose(), passphrase.expose()].map(|part| *Sha256::of(part).as_bytes());
+        let digest = Sha256::of(digests.as_flattened());
+        Self { file: file.to_owned(), octets, passphrase: Some(passphrase), digest }
+    }
+
+    /// Of all that was read, to see whether the files changed.
+    #[must_use]
+    pub fn digest(&self) -> Sha256 {
+        self.digest
+    }
+
+    /// What a file that is not encrypted holds: PKCS#8, in PEM when this file was decrypted.
+    ///
+    /// # Errors
+    /// `Encrypted`: the passphrase is wrong, or the file is not what its label says.
+    pub fn open(&self) -> Result<SecretBytes, SecretError> {
+        let Some(passphrase) = &self.passphrase else { return Ok(self.octets.clone()) };
+        let refused = |cause| SecretError::Encrypted { file: self.file.clone(), cause };
+        let text = std::str::from_utf8(self.octets.expose()).map_err(|_| refused(EncryptedKeyError::Malformed))?;
+        let block = pem::single(text, pem::ENCRYPTED_PRIVATE_KEY).map_err(|_| refused(EncryptedKeyError::Malformed))?;
+        let plain = encrypted_key::open(block.der(), passphrase).map_err(refused)?;
+        Ok(SecretBytes::new(pem::encode(pem::PRIVATE_KEY, &plain).into_bytes()))
+    }
+}
+
+/// Reads a passphrase: the file's text without the end of its line. Others must not be able to read it.
+///
+/// # Errors
+/// As [`read_key_file`]; `Encrypted` when it is empty.
+pub fn read_passphrase(file: &Path) -> Result<Passphrase, SecretError> {
+    let octets = read_key_file(file)?;
+    let not_text = |_| SecretError::NotAKeyFile { file: file.to_owned() };
+    let text = std::str::from_utf8(octets.expose()).map_err(not_text)?;
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if line.is_empty() {
+        return Err(SecretError::Encrypted { file: file.to_owned(), cause: EncryptedKeyError::PassphraseEmpty });
+    }
+    Ok(Passphrase::new(line))
+}
+
+/// Reads a private key file as it is. Others must not be able to read it, unless it is PEM with an encrypted PKCS#8 key only.
 ///
 /// # Errors
 /// [`SecretError`]; `Missing`, `Exposed` and `NotAKeyFile` are the expected ones.
@@ -128,7 +238,8 @@ pub fn read_key_file(file: &Path) -> Result<SecretBytes, SecretError> {
 }
 
 /// Whether this is PEM whose only private keys are encrypted PKCS#8.
-fn is_encrypted(octets: &[u8]) -> bool {
+#[must_use]
+pub fn is_encrypted(octets: &[u8]) -> bool {
     let begins = |needle: &[u8]| octets.windows(needle.len()).filter(|window| *window == needle).count();
     let encrypted = begins(ENCRYPTED_LABEL);
     // Every key has the label twice, in its BEGIN and its END line.

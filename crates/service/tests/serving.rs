@@ -5,15 +5,16 @@ mod support;
 
 use std::sync::Arc;
 
-use service::clock::ManualClock;
-use service::config::{Limits, ListenSection};
+use pki::encrypted_key::{self, Nonces, Passphrase};
+use service::clock::{ManualClock, SystemClock};
+use service::config::{FilePath, Limits, ListenSection};
 use service::files::Reload;
 use service::identity::Role;
 use service::refusal::Refusal;
 use service::shell::{self, World};
-use service::tls::PeerRefusal;
+use service::tls::{Credentials, PeerRefusal};
 use support::probe::{LINE, OWN, Probe, Site, ask, config};
-use support::{Ca, now, peers_of};
+use support::{Ca, Home, Issued, now, peers_of, write_mode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::{Code, Status};
@@ -173,6 +174,34 @@ async fn a_reload_reaches_new_connections_and_leaves_old_ones_alone() {
     let mut again = site.client_of(&next, LINE, Role::IntermediateCa);
     assert!(again.check(ask("")).await.is_ok());
     site.home.set_identity(&site.ca.issue(&[OWN]));
+    assert_eq!(credentials.reload().unwrap(), Reload::Swapped);
+}
+
+#[tokio::test]
+async fn a_renewed_key_under_a_passphrase_is_taken_once_both_files_are_there() {
+    let ca = Ca::new("ours");
+    let peers = [("factory-y", "factory.example", &ca)];
+    let home = Home::new(&ca.issue(&[OWN]), &peers);
+    let mut identity = Home::identity();
+    identity.key_passphrase_file = Some(FilePath::new("own.passphrase"));
+    let clock = Arc::new(SystemClock);
+    // A key that is not encrypted needs no passphrase, so that the option can be set before the key is exchanged.
+    let credentials = Credentials::load(&identity, &peers_of(&peers), &home.directory(), clock).unwrap();
+
+    let renew = |passphrase: &str| {
+        let next = ca.issue(&[OWN]);
+        let plain = pki::pem::single(&next.key, "PRIVATE KEY").unwrap();
+        let sealed = encrypted_key::seal(plain.der(), &Passphrase::new(passphrase), &Nonces::default()).unwrap();
+        home.set_identity(&Issued { key: pki::pem::encode("ENCRYPTED PRIVATE KEY", &sealed), ..next });
+    };
+    renew("first");
+    assert_eq!(credentials.reload().unwrap_err().reason(), "FILE_MISSING");
+    write_mode(&home.path().join("own.passphrase"), "first\n", 0o600);
+    assert_eq!(credentials.reload().unwrap(), Reload::Swapped);
+    assert_eq!(credentials.reload().unwrap(), Reload::Unchanged);
+    renew("second");
+    assert_eq!(credentials.reload().unwrap_err().reason(), "PASSPHRASE_WRONG");
+    write_mode(&home.path().join("own.passphrase"), "second", 0o600);
     assert_eq!(credentials.reload().unwrap(), Reload::Swapped);
 }
 

@@ -27,10 +27,8 @@ impl Clients {
     /// # Errors
     /// When a file is missing or malformed.
     pub fn load(own: &Organisation, file: &str, peers: &[&Organisation]) -> anyhow::Result<Self> {
-        let identity = IdentitySection {
-            certificate: FilePath::new(own.folder().join(format!("{file}.pem"))),
-            key: FilePath::new(own.folder().join(format!("{file}.key"))),
-        };
+        let of = |kind: &str| FilePath::new(own.folder().join(format!("{file}.{kind}")));
+        let identity = IdentitySection::new(of("pem"), of("key"));
         let peers = peers
             .iter()
             .map(|peer| {

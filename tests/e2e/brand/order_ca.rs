@@ -1,6 +1,6 @@
 //! The root goes offline: an order CA signs first handoffs from then on, and everything that the root signed goes on.
 
-use std::{fs, sync::Arc};
+use std::{fs, process::Command};
 
 use api::{
     lot::v1::ReceiveLotRequest,
@@ -10,18 +10,11 @@ use api::{
     reason::v1::Reason,
 };
 use bytes::Bytes;
-use issuance::{
-    Instance, Issuer, KeyKind, KeyPolicy, LoadOptions, OrderCaRequest, SelfCheck, SerialSource, SigningKey,
-    SoftwareKey, Stage, SubjectKey, SystemEntropy, profile::OrderCaProfileDocument,
-};
-use mfg::{
-    Bundle, OidArc, journey,
-    terms::{HandoffKeyAlgorithm, NameConstraintsProfile, Period, TermsTime},
-};
+use issuance::{KeyKind, SigningKey as _, SoftwareKey};
+use mfg::{Bundle, journey};
 use pki::{
-    Certificate, Sha256, UnixTime,
+    Certificate,
     path::{PathOptions, Purpose, verify_path},
-    pem,
 };
 use service::clock::{Clock as _, SystemClock};
 use simulator::BRAND;
@@ -31,60 +24,33 @@ use crate::{
     answers::refused,
     custody::{approval, draft, offer},
     devices::{Device, Line},
-    world::{At, Chain, FACTORY, TECHNICIAN, Who, fresh_id},
+    world::{At, BINARY, Chain, FACTORY, TECHNICIAN, Who, fresh_id},
 };
 
-/// Allows an order CA to be signed in a test; a ceremony keeps its record otherwise.
-#[derive(Debug)]
-struct Unrecorded(Sha256);
+/// Holds a ceremony that makes an order CA's key, under a passphrase, and its certificate under the root; the root-ca signs with it from
+/// then on, and the root's key is taken away.
+async fn take_the_root_offline(chain: &mut Chain) {
+    let brand = chain.world.brand.folder().clone();
+    let ceremony = include_str!("../../../deploy/ceremony/order-ca.toml")
+        .replace("\"root.pem\"", "\"../trust/root.pem\"")
+        .replace("protection = \"file-mode\"", "protection = \"passphrase\"")
+        .replace("#passphrase_file = \"order-ca.passphrase\"", "passphrase_file = \"order-ca.passphrase\"");
+    brand.write("order-ca.toml", ceremony.as_bytes()).unwrap();
+    brand.write_secret("order-ca.passphrase", b"correct horse battery staple\n").unwrap();
+    let input = brand.join("order-ca.toml");
+    let held = Command::new(BINARY).args(["ceremony", "--input"]).arg(input).output().unwrap();
+    assert!(held.status.success(), "{}", String::from_utf8_lossy(&held.stderr));
+    let key = brand.read("order-ca.key").unwrap();
+    assert!(key.starts_with(b"-----BEGIN ENCRYPTED PRIVATE KEY-----"));
 
-impl issuance::Receipt for Unrecorded {
-    fn covers(&self, tbs_digest: &Sha256) -> bool {
-        self.0 == *tbs_digest
-    }
-}
-
-/// Makes an order CA with the root's key, puts it in the root-ca's configuration, and takes the root's key away.
-fn take_the_root_offline(chain: &Chain) {
-    let brand = chain.world.brand.folder();
-    let text = |octets: Vec<u8>| String::from_utf8(octets).unwrap();
-    let root = pem::certificates(&text(chain.world.trust().read("root.pem").unwrap())).unwrap().remove(0);
-    let root_key: Arc<dyn SigningKey> = Arc::new(SoftwareKey::from_file(&brand.read("root.key").unwrap()).unwrap());
-    let (certificate, key) = order_ca(root, root_key);
-    brand.write("order-ca.pem", pem::encode(pem::CERTIFICATE, certificate.der()).as_bytes()).unwrap();
-    brand.write_secret("order-ca.key", pem::encode(pem::PRIVATE_KEY, &key.to_pkcs8().unwrap()).as_bytes()).unwrap();
+    let killed = chain.world.kill_service(BRAND, "root-ca").await.unwrap();
     fs::remove_file(brand.join("root.key")).unwrap();
-    let config = text(brand.read("root-ca.toml").unwrap());
-    let changed = config.replace("key = \"root.key\"", "order_ca = \"order-ca.pem\"\nkey = \"order-ca.key\"");
+    let config = String::from_utf8(brand.read("root-ca.toml").unwrap()).unwrap();
+    let order_ca = "order_ca = \"order-ca.pem\"\nkey = \"order-ca.key\"\nkey_passphrase_file = \"order-ca.passphrase\"";
+    let changed = config.replace("key = \"root.key\"", order_ca);
     assert_ne!(changed, config);
     brand.write("root-ca.toml", changed.as_bytes()).unwrap();
-}
-
-fn order_ca(root: Certificate, root_key: Arc<dyn SigningKey>) -> (Certificate, SoftwareKey) {
-    let now = SystemClock.now();
-    let from = UnixTime::parse("2026-01-01T00:00:00Z").unwrap();
-    let always = Period { not_before: TermsTime(from), not_after: TermsTime::never() };
-    let document = OrderCaProfileDocument {
-        organization: "Company-X".to_owned(),
-        common_name: "Company-X Order CA".to_owned(),
-        base_name: "smart-widget.company-x.example".to_owned(),
-        path_length: 5,
-        validity: always,
-        signing_window: always,
-        name_constraints: NameConstraintsProfile::Critical,
-        oid_arc: OidArc::documentation(),
-    };
-    let profile = document.check(Stage::Development).unwrap();
-    let options = LoadOptions { stage: Stage::Development, oid_arc: OidArc::documentation(), now };
-    let issuer = Issuer::<Unrecorded>::load(vec![root], root_key, &options).unwrap();
-    let key = SoftwareKey::generate(KeyKind::P256).unwrap();
-    let subject = SubjectKey::held(&key, &KeyPolicy::ca(HandoffKeyAlgorithm::P256)).unwrap();
-    let serials = SerialSource::new(Instance::of(99).unwrap(), Arc::new(SystemEntropy));
-    let request = OrderCaRequest { key: &subject, profile: &profile, serial: serials.next_serial().unwrap(), now };
-    let draft = issuer.draft_order_ca(request).unwrap();
-    let receipt = Unrecorded(draft.tbs_digest());
-    let signed = issuer.sign(draft.recorded(receipt).unwrap(), SelfCheck::Verify).unwrap();
-    (signed.into_certificate().unwrap(), key)
+    chain.world.start_again(killed).await.unwrap();
 }
 
 /// Proposes an order and has it approved.
@@ -127,9 +93,7 @@ async fn provisioned(chain: &Chain, device: &str, lot: &str) -> (usize, Vec<(Str
 #[tokio::test]
 async fn an_order_ca_takes_over_from_a_root_that_goes_offline() {
     let (mut chain, _folder) = Chain::alone().await;
-    let killed = chain.world.kill_service(BRAND, "root-ca").await.unwrap();
-    take_the_root_offline(&chain);
-    chain.world.start_again(killed).await.unwrap();
+    take_the_root_offline(&mut chain).await;
     let journey = vec![(FACTORY.to_owned(), "proven"), (TECHNICIAN.to_owned(), "proven")];
 
     // A new order under the order CA, down to a device: one intermediate more, the same journey.

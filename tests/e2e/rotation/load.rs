@@ -47,10 +47,8 @@ pub(crate) struct Station {
 impl Station {
     pub(crate) fn of(chain: &Chain) -> Self {
         let own = chain.organisation(TECHNICIAN);
-        let identity = IdentitySection {
-            certificate: FilePath::new(own.folder().join("station.pem")),
-            key: FilePath::new(own.folder().join("station.key")),
-        };
+        let of = |kind: &str| FilePath::new(own.folder().join(format!("station.{kind}")));
+        let identity = IdentitySection::new(of("pem"), of("key"));
         let peer = Peer {
             manufacturer: own.id().parse().unwrap(),
             trust_domain: own.trust_domain().parse().unwrap(),

@@ -143,7 +143,7 @@ fn find_in_demo(folder: &Path, role: Role, of: Option<&str>) -> Result<Place, Fa
 fn place(address: &str, role: Role, own: SpiffeId, identity: &DemoIdentity) -> Place {
     Place {
         address: address.to_owned(),
-        identity: IdentitySection { certificate: FilePath::new(&identity.cert), key: FilePath::new(&identity.key) },
+        identity: IdentitySection::new(FilePath::new(&identity.cert), FilePath::new(&identity.key)),
         peer: Peer {
             manufacturer: own.manufacturer,
             trust_domain: own.trust_domain,

@@ -23,7 +23,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use service::{
     files::{self, FileError, FromFiles, MAX_CERTIFICATE_FILE_OCTETS, Reload},
-    secret::{self, SecretError},
+    secret::{KeyFile, ReadKey, SecretError},
     tls::{Clients, server_config},
 };
 
@@ -68,12 +68,18 @@ impl DeviceTlsError {
 /// The hub's certificate and key towards devices. New connections use what is current.
 pub struct DeviceTls {
     certificate: PathBuf,
-    key: PathBuf,
-    current: RwLock<Read>,
+    key: KeyFile,
+    current: RwLock<Judged>,
 }
 
-/// What was read from the files, and its digest.
-struct Read {
+/// The octets of both files, and the passphrase's.
+struct Contents {
+    certificate: Vec<u8>,
+    key: ReadKey,
+}
+
+/// What the files hold, and the digest of what was read.
+struct Judged {
     certified: Arc<CertifiedKey>,
     contents: Sha256,
 }
@@ -83,9 +89,9 @@ impl DeviceTls {
     ///
     /// # Errors
     /// [`DeviceTlsError`], naming the file.
-    pub fn load(certificate: &Path, key: &Path) -> Result<Arc<Self>, DeviceTlsError> {
-        let current = RwLock::new(read(certificate, key)?);
-        Ok(Arc::new(Self { certificate: certificate.to_owned(), key: key.to_owned(), current }))
+    pub fn load(certificate: PathBuf, key: KeyFile) -> Result<Arc<Self>, DeviceTlsError> {
+        let current = RwLock::new(Contents::read(&certificate, &key)?.judge(&certificate, &key.file)?);
+        Ok(Arc::new(Self { certificate, key, current }))
     }
 
     /// TLS of a door. Make it once; it follows every reload.
@@ -96,12 +102,13 @@ impl DeviceTls {
 
 impl FromFiles for DeviceTls {
     fn reload(&self) -> Result<Reload, Refusal> {
-        let read = read(&self.certificate, &self.key).map_err(|error| Refusal::from_error(error.reason(), &error))?;
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if current.contents == read.contents {
+        let refused = |error: DeviceTlsError| Refusal::from_error(error.reason(), &error);
+        let contents = Contents::read(&self.certificate, &self.key).map_err(refused)?;
+        if contents.digest() == self.current.read().unwrap_or_else(PoisonError::into_inner).contents {
             return Ok(Reload::Unchanged);
         }
-        *current = read;
+        let judged = contents.judge(&self.certificate, &self.key.file).map_err(refused)?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = judged;
         Ok(Reload::Swapped)
     }
 }
@@ -124,24 +131,32 @@ pub(super) fn presented(connection: &ServerConnection) -> Vec<Bytes> {
     certificates.iter().map(|der| Bytes::copy_from_slice(der)).collect()
 }
 
-fn read(certificate: &Path, key: &Path) -> Result<Read, DeviceTlsError> {
-    let malformed = |file: &Path, problem: String| DeviceTlsError::Malformed { file: file.to_owned(), problem };
-    let pem = files::read(certificate, MAX_CERTIFICATE_FILE_OCTETS)?;
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem)
-        .collect::<Result<_, _>>()
-        .map_err(|error| malformed(certificate, format!("is not PEM: {error:?}")))?;
-    if chain.is_empty() {
-        return Err(malformed(certificate, "holds no certificate in PEM".to_owned()));
+impl Contents {
+    fn read(certificate: &Path, key: &KeyFile) -> Result<Self, DeviceTlsError> {
+        Ok(Self { certificate: files::read(certificate, MAX_CERTIFICATE_FILE_OCTETS)?, key: key.read()? })
     }
-    let secret = secret::read_key_file(key)?;
-    let der = PrivateKeyDer::from_pem_slice(secret.expose())
-        .map_err(|_| malformed(key, "holds no unencrypted private key in PEM".to_owned()))?;
-    let signer = aws_lc_rs::default_provider()
-        .key_provider
-        .load_private_key(der)
-        .map_err(|error| malformed(key, error.to_string()))?;
-    let certified = CertifiedKey::new(chain, signer);
-    certified.keys_match().map_err(|_| DeviceTlsError::KeyMismatch { file: key.to_owned() })?;
-    let digests = [Sha256::of(&pem), Sha256::of(secret.expose())].map(|digest| *digest.as_bytes());
-    Ok(Read { certified: Arc::new(certified), contents: Sha256::of(digests.as_flattened()) })
+
+    fn digest(&self) -> Sha256 {
+        let digests = [Sha256::of(&self.certificate), self.key.digest()].map(|digest| *digest.as_bytes());
+        Sha256::of(digests.as_flattened())
+    }
+
+    fn judge(&self, certificate: &Path, key: &Path) -> Result<Judged, DeviceTlsError> {
+        let malformed = |file: &Path, problem: String| DeviceTlsError::Malformed { file: file.to_owned(), problem };
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&self.certificate)
+            .collect::<Result<_, _>>()
+            .map_err(|error| malformed(certificate, format!("is not PEM: {error:?}")))?;
+        if chain.is_empty() {
+            return Err(malformed(certificate, "holds no certificate in PEM".to_owned()));
+        }
+        let der = PrivateKeyDer::from_pem_slice(self.key.open()?.expose())
+            .map_err(|_| malformed(key, "holds no private key in PEM".to_owned()))?;
+        let signer = aws_lc_rs::default_provider()
+            .key_provider
+            .load_private_key(der)
+            .map_err(|error| malformed(key, error.to_string()))?;
+        let certified = CertifiedKey::new(chain, signer);
+        certified.keys_match().map_err(|_| DeviceTlsError::KeyMismatch { file: key.to_owned() })?;
+        Ok(Judged { certified: Arc::new(certified), contents: self.digest() })
+    }
 }

@@ -176,7 +176,7 @@ impl Site {
         let caller = tempfile::tempdir().unwrap();
         write_held(caller.path(), "own", &ca.service(id));
         fs::write(caller.path().join("ca.pem"), pem("CERTIFICATE", &self.own.der)).unwrap();
-        let identity = IdentitySection { certificate: FilePath::new("own.pem"), key: FilePath::new("own.key") };
+        let identity = IdentitySection::new(FilePath::new("own.pem"), FilePath::new("own.key"));
         let peer = Peer {
             manufacturer: "company-x".parse().unwrap(),
             trust_domain: "company-x.example".parse().unwrap(),

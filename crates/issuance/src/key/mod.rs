@@ -1,11 +1,10 @@
 //! Keys that sign. A seam: a software key here, a key in a hardware module elsewhere.
 
-mod encrypted;
 mod software;
 
-use pki::{PublicKey, SignatureAlgorithm};
+use pki::{PublicKey, SignatureAlgorithm, encrypted_key::EncryptedKeyError};
 
-pub use encrypted::Passphrase;
+pub use pki::encrypted_key::Passphrase;
 pub use software::{KeyKind, SoftwareKey};
 
 /// A key that signs.
@@ -38,18 +37,9 @@ pub enum KeyError {
     /// The algorithm is none of P-256, P-384, Ed25519.
     #[error("the private key is none of P-256, P-384, Ed25519")]
     AlgorithmUnsupported,
-    /// The octets are no encrypted private key.
-    #[error("the octets are not an encrypted pkcs#8 private key")]
-    EncryptedMalformed,
-    /// The encryption is not PBES2 with PBKDF2 (HMAC-SHA-2) and AES-CBC, or its cost is out of bounds.
-    #[error("the private key's encryption is not pbkdf2 with hmac-sha-2 and aes-cbc within bounds")]
-    EncryptionUnsupported,
-    /// The passphrase does not open the key.
-    #[error("the passphrase does not open the private key")]
-    PassphraseWrong,
-    /// Nothing to encrypt under.
-    #[error("an empty passphrase protects nothing")]
-    PassphraseEmpty,
+    /// It is under a passphrase, and was not taken from there or put there.
+    #[error(transparent)]
+    Encrypted(#[from] EncryptedKeyError),
     /// The library or the module failed.
     #[error("the key could not be used")]
     Unavailable,
@@ -62,10 +52,7 @@ impl KeyError {
         match self {
             Self::Malformed => "KEY_MALFORMED",
             Self::AlgorithmUnsupported => "KEY_ALGORITHM_UNSUPPORTED",
-            Self::EncryptedMalformed => "ENCRYPTED_KEY_MALFORMED",
-            Self::EncryptionUnsupported => "KEY_ENCRYPTION_UNSUPPORTED",
-            Self::PassphraseWrong => "PASSPHRASE_WRONG",
-            Self::PassphraseEmpty => "PASSPHRASE_EMPTY",
+            Self::Encrypted(error) => error.reason(),
             Self::Unavailable => "KEY_UNAVAILABLE",
         }
     }

@@ -32,8 +32,19 @@ impl FilePath {
 pub struct IdentitySection {
     /// PEM: the service certificate, then its intermediates.
     pub certificate: FilePath,
-    /// PEM: its private key, PKCS#8, mode 0600.
+    /// PEM: its private key, PKCS#8, mode 0600 or encrypted.
     pub key: FilePath,
+    /// A file of mode 0600 that holds the passphrase of `key`. None: the key is not encrypted.
+    #[serde(default)]
+    pub key_passphrase_file: Option<FilePath>,
+}
+
+impl IdentitySection {
+    /// The identity in a certificate file and a key file that is not encrypted.
+    #[must_use]
+    pub fn new(certificate: FilePath, key: FilePath) -> Self {
+        Self { certificate, key, key_passphrase_file: None }
+    }
 }
 
 /// `[[peers]]`: an organisation that may connect, or be connected to.

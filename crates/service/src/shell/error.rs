@@ -166,6 +166,10 @@ fn credentials_exit_code(error: &CredentialsError) -> u8 {
 fn secret_exit_code(error: &SecretError) -> u8 {
     match error {
         SecretError::Missing { .. } | SecretError::Io { .. } => 3,
-        SecretError::Exposed { .. } | SecretError::NotAKeyFile { .. } | SecretError::Name { .. } => 1,
+        SecretError::Exposed { .. }
+        | SecretError::NotAKeyFile { .. }
+        | SecretError::PassphraseMissing { .. }
+        | SecretError::Encrypted { .. }
+        | SecretError::Name { .. } => 1,
     }
 }

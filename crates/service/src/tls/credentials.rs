@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::{ConfigDirectory, IdentitySection, Peer};
 use crate::files::{self, FileError, FromFiles, MAX_CERTIFICATE_FILE_OCTETS, Reload};
 use crate::identity::SpiffeId;
-use crate::secret::{self, SecretBytes, SecretError};
+use crate::secret::{KeyFile, ReadKey, SecretError};
 
 /// More CA certificates than this in one bundle are a mistake.
 const MAX_ANCHORS: usize = 100;
@@ -109,7 +109,7 @@ pub struct Credentials {
 
 struct Files {
     certificate: PathBuf,
-    key: PathBuf,
+    key: KeyFile,
     peers: Vec<(Peer, PathBuf)>,
 }
 
@@ -125,7 +125,7 @@ pub(super) struct Material {
 /// The octets of all files, read once, so that what is judged is what is compared.
 struct Contents {
     certificate: Vec<u8>,
-    key: SecretBytes,
+    key: ReadKey,
     bundles: Vec<Vec<u8>>,
 }
 
@@ -142,7 +142,7 @@ impl Credentials {
     ) -> Result<Arc<Self>, CredentialsError> {
         let files = Files {
             certificate: directory.path(&identity.certificate),
-            key: directory.path(&identity.key),
+            key: directory.key_file(&identity.key, identity.key_passphrase_file.as_ref()),
             peers: peers.iter().map(|peer| (peer.clone(), directory.path(&peer.bundle))).collect(),
         };
         let material = files.judge(&files.read()?, clock.now())?;
@@ -205,9 +205,9 @@ impl fmt::Debug for Credentials {
 impl Contents {
     /// Each part with its length, so that octets cannot move from one file to the next unnoticed.
     fn digest(&self) -> Sha256 {
-        let parts = [self.certificate.as_slice(), self.key.expose()];
-        let all = parts.into_iter().chain(self.bundles.iter().map(Vec::as_slice));
-        let digests: Vec<u8> = all.flat_map(|part| *Sha256::of(part).as_bytes()).collect();
+        let certificates = [&self.certificate].into_iter().chain(&self.bundles).map(|part| Sha256::of(part));
+        let all = certificates.chain([self.key.digest()]);
+        let digests: Vec<u8> = all.flat_map(|digest| *digest.as_bytes()).collect();
         Sha256::of(&digests)
     }
 }
@@ -216,7 +216,7 @@ impl Files {
     fn read(&self) -> Result<Contents, CredentialsError> {
         Ok(Contents {
             certificate: files::read(&self.certificate, MAX_CERTIFICATE_FILE_OCTETS)?,
-            key: secret::read_key_file(&self.key)?,
+            key: self.key.read()?,
             bundles: self
                 .peers
                 .iter()
@@ -258,17 +258,13 @@ impl Files {
         Ok((own, not_after))
     }
 
-    fn certified(
-        &self,
-        chain: Vec<CertificateDer<'static>>,
-        key: &SecretBytes,
-    ) -> Result<CertifiedKey, CredentialsError> {
-        let malformed = |problem| CredentialsError::KeyMalformed { file: self.key.clone(), problem };
-        let der = PrivateKeyDer::from_pem_slice(key.expose())
-            .map_err(|_| malformed("holds no unencrypted private key in PEM".to_owned()))?;
+    fn certified(&self, chain: Vec<CertificateDer<'static>>, key: &ReadKey) -> Result<CertifiedKey, CredentialsError> {
+        let malformed = |problem| CredentialsError::KeyMalformed { file: self.key.file.clone(), problem };
+        let der = PrivateKeyDer::from_pem_slice(key.open()?.expose())
+            .map_err(|_| malformed("holds no private key in PEM".to_owned()))?;
         let signer = super::provider().key_provider.load_private_key(der).map_err(|e| malformed(e.to_string()))?;
         let certified = CertifiedKey::new(chain, signer);
-        certified.keys_match().map_err(|_| CredentialsError::KeyMismatch { file: self.key.clone() })?;
+        certified.keys_match().map_err(|_| CredentialsError::KeyMismatch { file: self.key.file.clone() })?;
         Ok(certified)
     }
 }

@@ -103,7 +103,7 @@ impl Home {
     }
 
     pub fn identity() -> IdentitySection {
-        IdentitySection { certificate: FilePath::new("own.pem"), key: FilePath::new("own.key") }
+        IdentitySection::new(FilePath::new("own.pem"), FilePath::new("own.key"))
     }
 
     pub fn try_credentials(

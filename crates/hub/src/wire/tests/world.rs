@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use service::{Clock, SystemClock, net::TcpNetwork};
+use service::{Clock, SystemClock, net::TcpNetwork, secret::KeyFile};
 use tokio_util::sync::CancellationToken;
 
 use super::porter::Porter;
@@ -53,7 +53,7 @@ impl Doors {
             admission,
             sessions,
             clock,
-            tls: DeviceTls::load(&certificate_file, &key_file).unwrap(),
+            tls: DeviceTls::load(certificate_file, KeyFile { file: key_file, passphrase_file: None }).unwrap(),
             limits,
             rest: axum::Router::new(),
             stop: stop.clone(),
