@@ -11,7 +11,7 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    ground::{FACTORY, Ground, SIGNER, below, campaigns},
+    ground::{FACTORY, Ground, SIGNER, Share, below, campaigns},
     inject,
     issuing::Issuing,
     killed::ended,
@@ -79,7 +79,7 @@ async fn a_failed_fsync_ends_the_process_and_what_it_serves_afterwards_is_what_i
     if !inject::is_possible() {
         return;
     }
-    for rounds in campaigns(3, 20) {
+    for rounds in campaigns(Share { ci: 3, long: 12 }, 12) {
         let folder = tempfile::tempdir().unwrap();
         let world = folder.path().join("world");
         let mut ground = Ground::new::<Issuing>(&world, folder.path()).await;

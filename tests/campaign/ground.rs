@@ -265,10 +265,27 @@ impl Narrator for Silent {
     fn finished(&mut self, _manifest: &Manifest, _tally: &api::custody::v1::Tally, _took: Duration) {}
 }
 
-/// So many rounds, unless `COUNTERSIGN_ROUNDS` says otherwise, in campaigns of at most `most` each.
-pub(crate) fn campaigns(rounds: u32, most: u32) -> Vec<u32> {
+/// How much is done: CI's share, or the whole when `COUNTERSIGN_CAMPAIGNS` is `long`.
+#[derive(Clone, Copy)]
+pub(crate) struct Share {
+    pub(crate) ci: u32,
+    pub(crate) long: u32,
+}
+
+impl Share {
+    pub(crate) fn asked_for(self) -> u32 {
+        match std::env::var("COUNTERSIGN_CAMPAIGNS").as_deref() {
+            Ok("long") => self.long,
+            Ok(other) => panic!("COUNTERSIGN_CAMPAIGNS is {other:?} and not long"),
+            Err(_) => self.ci,
+        }
+    }
+}
+
+/// A share of rounds, or as many as `COUNTERSIGN_ROUNDS` says, in campaigns of at most `most` each.
+pub(crate) fn campaigns(share: Share, most: u32) -> Vec<u32> {
     let asked = std::env::var("COUNTERSIGN_ROUNDS").ok().map(|text| text.parse().expect("COUNTERSIGN_ROUNDS"));
-    let all: u32 = asked.unwrap_or(rounds);
+    let all: u32 = asked.unwrap_or_else(|| share.asked_for());
     let mut left = all;
     let mut campaigns = Vec::new();
     while left > 0 {

@@ -6,7 +6,7 @@ use simulator::BRAND;
 
 use crate::{
     custody::Custody,
-    ground::{FACTORY, Ground, HUB, LINE, ROOT, SIGNER, TECHNICIAN, Work, below, campaigns},
+    ground::{FACTORY, Ground, HUB, LINE, ROOT, SIGNER, Share, TECHNICIAN, Work, below, campaigns},
     inject,
     issuing::Issuing,
     orders::Orders,
@@ -22,7 +22,7 @@ const STARTED: u32 = 18;
 type Service = (&'static str, &'static str);
 
 /// So many rounds in each of which these services, one list after the other, are killed at a random moment.
-async fn killed<W: Work>(rounds: u32, victims: &[&[Service]]) {
+async fn killed<W: Work>(rounds: Share, victims: &[&[Service]]) {
     for rounds in campaigns(rounds, MOST) {
         let folder = tempfile::tempdir().unwrap();
         let mut ground = Ground::new::<W>(&folder.path().join("world"), folder.path()).await;
@@ -43,24 +43,28 @@ async fn killed<W: Work>(rounds: u32, victims: &[&[Service]]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn issuing_killed_at_any_moment_nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
     let (signer, line) = ((FACTORY, SIGNER), (FACTORY, LINE));
-    killed::<Issuing>(20, &[&[signer], &[signer, line], &[line]]).await;
+    killed::<Issuing>(Share { ci: 20, long: 200 }, &[&[signer], &[signer, line], &[line]]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_killed_at_any_moment_no_approval_is_lost_and_none_counts_for_other_terms() {
-    killed::<Orders>(6, &[&[(BRAND, ROOT)]]).await;
+    killed::<Orders>(Share { ci: 6, long: 60 }, &[&[(BRAND, ROOT)]]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn custody_killed_at_any_moment_no_lot_is_lost_and_no_unit_is_in_two_places() {
     let (root, sender, receiver) = ((BRAND, ROOT), (FACTORY, SIGNER), (TECHNICIAN, SIGNER));
-    killed::<Custody>(8, &[&[root], &[sender], &[receiver], &[root, sender], &[sender, receiver]]).await;
+    killed::<Custody>(
+        Share { ci: 8, long: 60 },
+        &[&[root], &[sender], &[receiver], &[root, sender], &[sender, receiver]],
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_hub_killed_at_any_moment_no_device_and_no_message_is_lost() {
     let (hub, line) = ((BRAND, HUB), (FACTORY, LINE));
-    killed::<Registry>(6, &[&[hub], &[hub], &[hub, line], &[line]]).await;
+    killed::<Registry>(Share { ci: 6, long: 60 }, &[&[hub], &[hub], &[hub, line], &[line]]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,7 +75,7 @@ async fn killed_at_a_system_call_nothing_acknowledged_is_lost_and_nothing_is_the
     }
     // Before the journal is written, written and not synced, synced and not answered.
     let calls = ["pwrite64", "fdatasync", "sendto,sendmsg,writev"];
-    for rounds in campaigns(9, 18) {
+    for rounds in campaigns(Share { ci: 9, long: 36 }, 18) {
         let folder = tempfile::tempdir().unwrap();
         let world = folder.path().join("world");
         let mut ground = Ground::new::<Issuing>(&world, folder.path()).await;

@@ -5,7 +5,7 @@
 //! ([`registry`]); each is made of stories ([`story`]), and a story of calls ([`deed`]). What is done to the services meanwhile is in
 //! the other modules.
 //!
-//! `COUNTERSIGN_ROUNDS` makes a campaign longer; docs/reliability.md has the commands and the figures.
+//! `COUNTERSIGN_CAMPAIGNS=long` makes them long; docs/reliability.md has the commands and the figures.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod book;

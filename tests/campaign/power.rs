@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::{
     custody::Custody,
-    ground::{Ground, HUB, ROOT, SIGNER, Work, below, campaigns},
+    ground::{Ground, HUB, ROOT, SIGNER, Share, Work, below, campaigns},
     inject,
     issuing::Issuing,
     orders::Orders,
@@ -109,7 +109,7 @@ async fn cut_off(ground: &mut Ground, disk: &Disk) -> anyhow::Result<()> {
     ground.start_all().await
 }
 
-async fn cut_off_often<W: Work>(rounds: u32) {
+async fn cut_off_often<W: Work>(rounds: Share) {
     for rounds in campaigns(rounds, 20) {
         let Some(disk) = Disk::new() else { return };
         let mut ground = Ground::new::<W>(&disk.path().join("world"), disk.beside()).await;
@@ -123,25 +123,25 @@ async fn cut_off_often<W: Work>(rounds: u32) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs mkfs.ext4, perl, and the right to mount"]
 async fn issuing_cut_off_from_power_nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
-    cut_off_often::<Issuing>(5).await;
+    cut_off_often::<Issuing>(Share { ci: 5, long: 50 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs mkfs.ext4, perl, and the right to mount"]
 async fn orders_cut_off_from_power_no_approval_is_lost_and_none_counts_for_other_terms() {
-    cut_off_often::<Orders>(2).await;
+    cut_off_often::<Orders>(Share { ci: 2, long: 20 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs mkfs.ext4, perl, and the right to mount"]
 async fn custody_cut_off_from_power_no_lot_is_lost_and_no_unit_is_in_two_places() {
-    cut_off_often::<Custody>(2).await;
+    cut_off_often::<Custody>(Share { ci: 2, long: 20 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs mkfs.ext4, perl, and the right to mount"]
 async fn the_hub_cut_off_from_power_no_device_and_no_message_is_lost() {
-    cut_off_often::<Registry>(2).await;
+    cut_off_often::<Registry>(Share { ci: 2, long: 20 }).await;
 }
 
 /// The same with the syncs of one kind of services left out: the harness sees what is lost, so that it would see it above.

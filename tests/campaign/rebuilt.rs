@@ -14,13 +14,12 @@ use records::keys;
 use store::{EmbeddedStore, Head, Options, Position, Store as _};
 
 use crate::{
-    ground::{SIGNER, TECHNICIAN},
+    ground::{SIGNER, Share, TECHNICIAN},
     inject::BINARY,
 };
 
-/// Devices of which each leaves two records: just enough for one line of progress, which comes with every 50,000 records. The long run is
-/// told another number by `COUNTERSIGN_DEVICES`.
-const DEVICES: u64 = 26_000;
+/// Devices of which each leaves two records: just enough for one line of progress, which comes with every 50,000 records, or a million.
+const DEVICES: Share = Share { ci: 26_000, long: 500_000 };
 /// The lot that a measurement issues from.
 const LOT: &str = "t7";
 /// Until a service with a million records is ready.
@@ -28,9 +27,8 @@ const READY: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_lost_index_is_made_anew_with_progress_and_says_the_same() {
-    let asked = std::env::var("COUNTERSIGN_DEVICES").ok().map(|text| text.parse().expect("COUNTERSIGN_DEVICES"));
     let folder = tempfile::tempdir().unwrap();
-    issue(asked.unwrap_or(DEVICES), folder.path());
+    issue(DEVICES.asked_for(), folder.path());
     let place = folder.path().join("world").join(TECHNICIAN);
     let store = place.join(format!("{SIGNER}-store"));
     let before = Seen::of(&store);
@@ -53,7 +51,7 @@ fn a_lost_index_is_made_anew_with_progress_and_says_the_same() {
 }
 
 /// Has a signer of a world in this folder issue certificates for so many devices, and ends it in good order.
-fn issue(devices: u64, folder: &Path) {
+fn issue(devices: u32, folder: &Path) {
     let bench = ["bench", "--local", "--target", "signer", "--mode", "stream", "--duration", "1s", "--warmup", "0s"];
     let mut command = Command::new(BINARY);
     command.args(bench).args(["--prefill", &devices.to_string()]).arg("--out").arg(folder.join("world"));
