@@ -110,6 +110,15 @@ fn malformed_packets_are_refused_by_name() {
 }
 
 #[test]
+fn a_refusal_that_speaks_of_a_session_is_refused_by_name() {
+    assert_eq!(read(&[0x20, 2, 1, 4]), Err(Fault::Reserved));
+    assert_eq!(
+        read(&[0x20, 2, 1, 0]).unwrap().unwrap(),
+        Packet::ConnAck(ConnAck { resumed: Resumed::Present, code: ConnectCode::Accepted })
+    );
+}
+
+#[test]
 fn a_connect_of_another_protocol_or_level_says_so() {
     let connect = |name: &[u8], level: u8, flags: u8| {
         let mut packet = vec![0x10, u8::try_from(name.len()).unwrap() + 8, 0, u8::try_from(name.len()).unwrap()];

@@ -125,6 +125,10 @@ fn connack(fields: &mut Fields) -> Result<Packet, Fault> {
     let number = fields.octet()?;
     let found = ConnectCode::ALL.iter().find(|(_, known)| *known == number);
     let (code, _) = found.ok_or(Fault::Code)?;
+    // Section 3.2.2.2: a refusal never says that a session is present.
+    if resumed == Resumed::Present && *code != ConnectCode::Accepted {
+        return Err(Fault::Reserved);
+    }
     Ok(Packet::ConnAck(ConnAck { resumed, code: *code }))
 }
 
