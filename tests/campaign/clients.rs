@@ -219,15 +219,17 @@ impl Client {
     async fn look(&mut self, from: usize, ways: &Ways) -> Result<(), Status> {
         let looks: Vec<_> = self.tales[from..].iter().flat_map(|tale| tale.story.looks()).collect();
         for look in looks {
-            match ways.ask(&look.deed).await {
-                Ok(_) if self.dark.load(Ordering::SeqCst) => return Err(power_off()),
-                Ok(answer) if (look.is_so)(&answer) => {}
-                Err(status) if is_away(&status) => return Err(status),
-                seen => {
-                    eprintln!("client {}: acknowledged, and now {}: {seen:?}", self.number, look.deed.name());
-                    self.lost += 1;
-                }
+            let seen = ways.ask(&look.deed).await;
+            if self.dark.load(Ordering::SeqCst) {
+                return Err(power_off());
             }
+            match seen {
+                Ok(answer) if (look.is_so)(&answer) => continue,
+                Ok(_) => eprintln!("client {}: {} shows less than was acknowledged", self.number, look.deed.name()),
+                Err(status) if is_away(&status) => return Err(status),
+                Err(status) => eprintln!("client {}: {}: {}", self.number, look.deed.name(), deed::reason(&status)),
+            }
+            self.lost += 1;
         }
         Ok(())
     }

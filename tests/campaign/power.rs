@@ -9,6 +9,7 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
+    clients::CLIENTS,
     custody::Custody,
     ground::{Ground, HUB, ROOT, SIGNER, Share, Work, below, campaigns},
     inject,
@@ -94,14 +95,13 @@ fn run(program: &str, arguments: &[&str]) {
     assert!(status.success(), "{program} {arguments:?}");
 }
 
-/// One round that ends with the power; the services are started again, if they can be.
-async fn cut_off(ground: &mut Ground, disk: &Disk) -> anyhow::Result<()> {
+/// One round that ends with the power, at a moment that is waited for; the services are started again, if they can be.
+async fn cut_off(ground: &mut Ground, disk: &Disk, moment: impl Future<Output = ()>) -> anyhow::Result<()> {
     // What the tests themselves wrote, such as configurations, is not what is looked at.
     disk.sync();
     ground
         .round(async |ground| {
-            // The moment is what the campaign is about.
-            tokio::time::sleep(Duration::from_millis(u64::from(50 + below(950)))).await;
+            moment.await;
             ground.lose_power(|| disk.cut()).await;
         })
         .await;
@@ -109,12 +109,28 @@ async fn cut_off(ground: &mut Ground, disk: &Disk) -> anyhow::Result<()> {
     ground.start_all().await
 }
 
+/// A random moment, which is what the campaign is about.
+async fn at_random() {
+    tokio::time::sleep(Duration::from_millis(u64::from(50 + below(950)))).await;
+}
+
+/// When every client was told so much that some of it came from each service.
+async fn when_told_enough(books: &Path) {
+    let told = |client| std::fs::read_to_string(books.join(format!("client-{client}"))).unwrap().lines().count();
+    let enough = async {
+        while (0..CLIENTS).any(|client| told(client) < 6) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), enough).await.expect("the clients are told nothing");
+}
+
 async fn cut_off_often<W: Work>(rounds: Share) {
     for rounds in campaigns(rounds, 20) {
         let Some(disk) = Disk::new() else { return };
         let mut ground = Ground::new::<W>(&disk.path().join("world"), disk.beside()).await;
         for _ in 0..rounds {
-            cut_off(&mut ground, &disk).await.unwrap();
+            cut_off(&mut ground, &disk, at_random()).await.unwrap();
         }
         ground.settle::<W>("power cut").await;
     }
@@ -156,7 +172,7 @@ async fn cut_off_without_syncs<W: Work>(kind: &str) {
     ground.kill_all().await;
     ground.start_all().await.unwrap();
     inject::nothing(&world);
-    let started = cut_off(&mut ground, &disk).await;
+    let started = cut_off(&mut ground, &disk, when_told_enough(disk.beside())).await;
     let mut lost = 0;
     if started.is_ok() {
         for client in &mut ground.clients {
