@@ -22,7 +22,7 @@ pub mod health;
 pub mod identity;
 pub mod metrics;
 pub mod net;
-mod places;
+pub mod places;
 pub mod reflection;
 pub mod refusal;
 pub mod secret;

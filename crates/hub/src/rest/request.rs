@@ -39,6 +39,7 @@ impl Rest {
         if !allowed || *peer.manufacturer() != self.own {
             return Err(Refusal::new("RPC_NOT_ALLOWED", format!("{} may not do this here", peer.id())));
         }
+        connection.known();
         Ok(Caller { manufacturer: peer.manufacturer().to_string(), by: peer.id().to_string() })
     }
 }

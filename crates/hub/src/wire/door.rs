@@ -8,7 +8,10 @@ use std::{
 };
 
 use api::Refusal;
-use service::net::{BoxStream, Listener};
+use service::{
+    net::{BoxStream, Listener},
+    places::Places,
+};
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_rustls::TlsAcceptor;
 
@@ -21,6 +24,8 @@ use crate::admission::Protocol;
 
 /// After a failed accept, typically too many open files: wait instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long an honest device may take until it is known, also in a crowd. Who takes longer makes room when it is wanted.
+const SLOW: Duration = Duration::from_secs(2);
 /// The only application protocol over HTTPS.
 const HTTP_1_1: &[u8] = b"http/1.1";
 
@@ -44,7 +49,7 @@ struct Gate {
     acceptor: TlsAcceptor,
     protocol: Protocol,
     connections: Arc<Semaphore>,
-    strangers: Arc<Semaphore>,
+    strangers: Places,
     web: https::Web,
 }
 
@@ -66,7 +71,7 @@ pub(super) async fn open(wire: Wire, addresses: &Addresses) -> Result<Bound, Ope
         stop: wire.stop,
     });
     let connections = Arc::new(Semaphore::new(limits::count(house.limits.max_connections)));
-    let strangers = Arc::new(Semaphore::new(limits::count(house.limits.max_strangers)));
+    let strangers = Places::new(limits::count(house.limits.max_strangers));
     let plans = [
         (Protocol::Mqtt, &addresses.mqtt, &[][..]),
         (Protocol::Amqp, &addresses.amqp, &[][..]),
@@ -88,7 +93,7 @@ pub(super) async fn open(wire: Wire, addresses: &Addresses) -> Result<Bound, Ope
     let mut bound = open.into_iter().map(|door| {
         let (protocol, acceptor, listener) = door?;
         let local = listener.local_address();
-        let (connections, strangers) = (Arc::clone(&connections), Arc::clone(&strangers));
+        let (connections, strangers) = (Arc::clone(&connections), strangers.clone());
         let gate = Gate { house: Arc::clone(&house), acceptor, protocol, connections, strangers, web: web.clone() };
         tokio::spawn(accept_all(listener, Arc::new(gate)));
         tracing::info!(%protocol, address = local, "bound for devices");
@@ -119,12 +124,11 @@ async fn accept_all(mut listener: Box<dyn Listener>, gate: Arc<Gate>) {
 fn receive(gate: &Arc<Gate>, stream: BoxStream, address: &str) {
     // Only a network inside the process has addresses that are none of the Internet's.
     let from = address.parse().unwrap_or_else(|_| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-    let connection = Arc::clone(&gate.connections).try_acquire_owned();
-    let stranger = Arc::clone(&gate.strangers).try_acquire_owned();
-    let (Ok(connection), Ok(stranger)) = (connection, stranger) else {
-        let message =
-            "as many connections are open, or under way, as devices.max_connections and devices.max_strangers allow";
-        return gate.turn_away(from, &Refusal::new("CONNECTION_LIMIT_REACHED", message));
+    let Ok(connection) = Arc::clone(&gate.connections).try_acquire_owned() else {
+        return gate.turn_away(from, &too_many("as many connections are open as devices.max_connections allows"));
+    };
+    let Some(stranger) = gate.strangers.take_from_the_slow(gate.house.limits.greeting().min(SLOW)) else {
+        return gate.turn_away(from, &too_many("as many devices come in as devices.max_strangers allows"));
     };
     let permits = Permits { stranger: Some(stranger), _connection: connection };
     let gate = Arc::clone(gate);
@@ -142,9 +146,17 @@ fn receive(gate: &Arc<Gate>, stream: BoxStream, address: &str) {
     });
 }
 
+fn too_many(message: &str) -> Refusal {
+    Refusal::new("CONNECTION_LIMIT_REACHED", message)
+}
+
 async fn handshake(gate: &Gate, stream: BoxStream, from: SocketAddr, permits: Permits) -> Option<Guest> {
     let shaken = tokio::select! {
         shaken = timeout(gate.house.limits.greeting(), gate.acceptor.accept(stream)) => shaken,
+        () = permits.lost() => {
+            gate.turn_away(from, &too_many("others came to shake hands, and this took longest"));
+            return None;
+        }
         () = gate.house.stop.cancelled() => return None,
     };
     let refusal = match shaken {

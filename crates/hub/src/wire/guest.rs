@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use api::Refusal;
 use bytes::Bytes;
 use pki::UnixTime;
-use service::{Clock, net::BoxStream};
+use service::{Clock, net::BoxStream, places::Place};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
@@ -27,9 +27,22 @@ pub(super) struct House {
 /// What a connection holds until its device is known, and what it holds until it ends.
 pub(super) struct Permits {
     /// Given back when the device is known.
-    pub(super) stranger: Option<OwnedSemaphorePermit>,
+    pub(super) stranger: Option<Place>,
     /// Given back at the end.
     pub(super) _connection: OwnedSemaphorePermit,
+}
+
+impl Permits {
+    /// Waits until others, who came later, took the place of this stranger. Never, of a device that is known.
+    pub(super) fn lost(&self) -> impl Future<Output = ()> + Send + use<> {
+        let lost = self.stranger.as_ref().map(|place| place.lost().clone());
+        async move {
+            match lost {
+                Some(lost) => lost.cancelled_owned().await,
+                None => std::future::pending().await,
+            }
+        }
+    }
 }
 
 /// A connection with what is known of it.

@@ -8,7 +8,7 @@ mod telemetry;
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use axum::{
@@ -20,6 +20,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http::Request;
+use service::places::Place;
 use tokio::sync::mpsc;
 
 use super::guest::{Guest, House, Visitor};
@@ -36,6 +37,8 @@ pub struct Caller {
     visitor: Visitor,
     casing: Casing,
     last: Arc<Mutex<Option<Judged>>>,
+    /// Its place among strangers, until it is known.
+    stranger: Arc<Mutex<Option<Place>>>,
 }
 
 /// The last admission over a connection, and the state of revocations that it rests on.
@@ -50,6 +53,11 @@ impl Caller {
     #[must_use]
     pub fn presented(&self) -> &[Bytes] {
         &self.visitor.presented
+    }
+
+    /// The caller is known: its connection makes no room for strangers any more.
+    pub fn known(&self) {
+        drop(self.stranger.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Where the connection comes from.

@@ -13,7 +13,7 @@ const MAX_IDLE_MS: u32 = 120_000;
 pub struct DeviceLimits {
     /// Connections at one time, all protocols together; further ones are closed at once. 10000.
     pub max_connections: u32,
-    /// Connections whose device is not known yet, within `max_connections`. 1024.
+    /// Connections whose device is not known yet, within `max_connections`; with more, those that take long are closed. 1024.
     pub max_strangers: u32,
     /// Until TLS is up and the device has said who it is. 10000.
     pub greeting_ms: u32,

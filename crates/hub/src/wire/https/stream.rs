@@ -5,13 +5,13 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex},
     task::{Context, Poll},
     time::Duration,
 };
 
 use axum::serve::Listener;
-use service::net::BoxStream;
+use service::net::{BoxFuture, BoxStream};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::mpsc,
@@ -53,16 +53,19 @@ pub(super) struct WebStream {
     caller: Caller,
     watcher: Watcher,
     silence: Pin<Box<Sleep>>,
+    /// Ends when others take this stranger's place; none once it did.
+    lost: Option<BoxFuture<'static, ()>>,
     _permits: Permits,
 }
 
 impl WebStream {
     pub(super) fn new(guest: Guest) -> Self {
         let Guest { stream, visitor, mut permits } = guest;
-        permits.stranger = None;
+        let lost = Box::pin(permits.lost());
+        let stranger = Arc::new(Mutex::new(permits.stranger.take()));
         let watcher = Watcher::default();
-        let caller = Caller { visitor, casing: watcher.casing(), last: Arc::default() };
-        Self { stream, caller, watcher, silence: Box::pin(sleep(SILENCE)), _permits: permits }
+        let caller = Caller { visitor, casing: watcher.casing(), last: Arc::default(), stranger };
+        Self { stream, caller, watcher, silence: Box::pin(sleep(SILENCE)), lost: Some(lost), _permits: permits }
     }
 
     pub(super) fn caller(&self) -> Caller {
@@ -78,6 +81,14 @@ impl AsyncRead for WebStream {
             self.silence.as_mut().reset(Instant::now() + SILENCE);
             self.watcher.watch(buf.filled().get(before..).unwrap_or_default());
             return read;
+        }
+        if let Some(lost) = &mut self.lost
+            && lost.as_mut().poll(cx).is_ready()
+        {
+            self.lost = None;
+            let from = self.caller.from();
+            tracing::info!(%from, reason = "CONNECTION_LIMIT_REACHED", "others came, and this one is not known: closed");
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         match self.silence.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),

@@ -87,6 +87,7 @@ async fn admit(house: &House, caller: &Caller, device: &str) -> Result<Arc<Admit
         return Ok(admitted);
     }
     let admitted = Arc::new(house.admit(&caller.visitor, device).await?);
+    caller.known();
     let judged = Judged { admitted: Arc::clone(&admitted), revocations };
     *caller.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(judged);
     Ok(admitted)

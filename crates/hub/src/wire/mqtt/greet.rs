@@ -34,6 +34,11 @@ pub(super) async fn greet(house: Arc<House>, guest: Guest) -> Option<Session> {
     let heard = timeout(house.limits.greeting(), first_packet(&mut line));
     let heard = tokio::select! {
         heard = heard => heard,
+        () = permits.lost() => {
+            let refusal = Refusal::new("CONNECTION_LIMIT_REACHED", "others came, and this one did not say who it is");
+            house.refused(&visitor, "", &refusal).await;
+            return None;
+        }
         () = house.stop.cancelled() => return None,
     };
     let welcome = match heard {

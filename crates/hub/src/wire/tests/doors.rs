@@ -45,13 +45,51 @@ async fn a_handshake_that_stalls_is_closed_in_time() {
 async fn strangers_beyond_the_limit_are_closed_and_devices_stay() {
     let world = World::with(DeviceLimits { max_strangers: 1, ..DeviceLimits::default() }).await;
     let (mut device, _) = Mqtt::open(&world, "d1", Clean::Start).await;
+    assert!(matches!(world.porter.next().await, Event::Connected(_)));
     let address = world.bound.mqtt.as_ref().unwrap();
     let stranger = Client::connect(&world, address, None).await;
     let refused = Client::connect_with(&world, address, None, &rustls::version::TLS13).await;
     assert!(refused.is_err(), "a second stranger came in");
+    assert_eq!(world.porter.next().await, Event::TurnedAway("CONNECTION_LIMIT_REACHED"));
     device.send(Packet::PingReq).await;
     assert_eq!(device.next().await, Some(Packet::PingResp));
     drop(stranger);
+}
+
+/// Over HTTPS nobody has to say anything for a minute.
+#[tokio::test]
+async fn who_takes_long_to_say_who_it_is_makes_room_for_devices() {
+    let world = World::with(DeviceLimits { max_strangers: 1, greeting_ms: 500, ..DeviceLimits::default() }).await;
+    let mut sitting = Client::connect(&world, world.bound.https.as_ref().unwrap(), Some(&world.device("d2"))).await;
+    let opened = async {
+        // Until it has been there for long.
+        loop {
+            let (address, device) = (world.bound.mqtt.as_ref().unwrap(), world.device("d1"));
+            let dialled = Client::connect_with(&world, address, Some(&device), &rustls::version::TLS13).await;
+            if let Ok(client) = dialled
+                && let Some(answer) = Mqtt(client).greet(connect("d1", Clean::Start)).await
+            {
+                return answer.code;
+            }
+        }
+    };
+    let code = tokio::time::timeout(std::time::Duration::from_secs(20), opened).await.unwrap();
+    assert_eq!(code, ConnectCode::Accepted);
+    sitting.closed().await;
+}
+
+#[tokio::test]
+async fn who_is_known_over_https_makes_room_for_nobody() {
+    let world = World::with(DeviceLimits { max_strangers: 1, ..DeviceLimits::default() }).await;
+    let https = world.bound.https.as_ref().unwrap();
+    let mut known = Client::connect(&world, https, Some(&world.device("d1"))).await;
+    let send = "POST /devices/d1/messages/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{}";
+    for stranger in [false, true] {
+        // There is a place for it only once the other one is known.
+        let _stranger = if stranger { Some(Client::connect(&world, https, None).await) } else { None };
+        known.write(send.as_bytes()).await;
+        assert!(known.answer().await.starts_with("HTTP/1.1 204"));
+    }
 }
 
 #[tokio::test]
