@@ -343,3 +343,38 @@ pub(crate) fn new_ca(name: &str, certificate: &Certificate, rules: ChainRules) -
         verification: Verification::Verified,
     }
 }
+
+/// The same certificate with its ECDSA signature (P-256) written the other way: s and n - s are both good for the same octets.
+pub(crate) fn other_signature(der: &[u8]) -> Bytes {
+    const N: [u8; 32] = [
+        0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad,
+        0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+    ];
+    let certificate = Certificate::parse(der).unwrap();
+    let signature = certificate.signature();
+    let r_end = 4 + usize::from(signature[3]);
+    let s = &signature[r_end + 2..];
+    let mut padded = [0; 33];
+    padded[33 - s.len()..].copy_from_slice(s);
+    let (mut other, mut borrow) = ([0; 33], 0_i16);
+    for at in (1..33).rev() {
+        let difference = i16::from(N[at - 1]) - i16::from(padded[at]) - borrow;
+        borrow = i16::from(difference < 0);
+        other[at] = u8::try_from(difference.rem_euclid(256)).unwrap();
+    }
+    let zeros = other.iter().take_while(|octet| **octet == 0).count();
+    // One zero stays in front of a number that would be negative without it.
+    let first = if other[zeros] >= 0x80 { zeros - 1 } else { zeros };
+    let with_header = |tag: u8, parts: &[&[u8]]| {
+        let content = parts.concat();
+        let length = match content.len() {
+            short @ 0..=127 => vec![u8::try_from(short).unwrap()],
+            long => [&[0x82][..], &u16::try_from(long).unwrap().to_be_bytes()].concat(),
+        };
+        [&[tag][..], &length, &content].concat()
+    };
+    let signature = with_header(0x30, &[&signature[2..r_end], &with_header(0x02, &[&other[first..]])]);
+    let algorithm = [0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
+    let certificate = [certificate.tbs(), &algorithm, &with_header(0x03, &[&[0], &signature])];
+    Bytes::from(with_header(0x30, &certificate))
+}

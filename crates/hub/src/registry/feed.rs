@@ -142,15 +142,7 @@ impl Books {
     }
 
     fn written(&self, act: &Act, event: &Registration) -> Result<Outcome, Refusal> {
-        let chain = PresentedChain::new(event.chain.clone())?;
-        let view = self.view();
-        let verdict = judge::judge(&Presented::read(chain.certificates())?, &event.device_id, &view, act.at)
-            .map_err(|refusal| wait_for_operator(refusal, view.cas().is_empty()))?;
-        let maker = verdict.hops.last().map(|hop| hop.to.as_str());
-        if maker != Some(act.caller.manufacturer.as_str()) {
-            return Err(not_yours(&event.device_id, maker.unwrap_or("nobody")));
-        }
-        check_id(&verdict.device_id)?;
+        let verdict = self.own_verdict(act, event)?;
         let device = match self.find_device(&verdict.device_id)? {
             None => {
                 let device = fresh(&verdict, act.at, DeviceOrigin::Line, BoundBy::Line);
@@ -162,9 +154,41 @@ impl Books {
         rebound(act, &verdict, device.0, &device.1)
     }
 
+    /// What the event's chain says, if the line of the company that made the device tells it.
+    fn own_verdict(&self, act: &Act, event: &Registration) -> Result<Verdict, Refusal> {
+        let chain = PresentedChain::new(event.chain.clone())?;
+        let view = self.view();
+        let verdict = judge::judge(&Presented::read(chain.certificates())?, &event.device_id, &view, act.at)
+            .map_err(|refusal| wait_for_operator(refusal, view.cas().is_empty()))?;
+        let maker = verdict.hops.last().map(|hop| hop.to.as_str());
+        if maker != Some(act.caller.manufacturer.as_str()) {
+            return Err(not_yours(&event.device_id, maker.unwrap_or("nobody")));
+        }
+        check_id(&verdict.device_id)?;
+        Ok(verdict)
+    }
+
+    /// A device whose certificate went out of use before the hub heard of it: it is known from now on, so that a first connection with that
+    /// certificate finds what became of it. Nothing to do for lines that send no chain.
+    fn out_of_use(&self, act: &Act, event: &Registration, status: DeviceStatus) -> Result<Outcome, Refusal> {
+        if event.chain.is_empty() {
+            return Ok(Outcome::Done);
+        }
+        let verdict = self.own_verdict(act, event)?;
+        let mut device = fresh(&verdict, act.at, DeviceOrigin::Line, BoundBy::Line);
+        device.set_status(status);
+        let (mut unit, _) = self.creation(act, &device, Bytes::new())?;
+        if event.event() == LineEvent::Superseded {
+            unit.claims.push(Claim { key: keys::ended(&device.device_id, &verdict.certificate()), rule: Rule::Any });
+        }
+        Ok(Outcome::Record(Box::new(unit), Sessions::Stay))
+    }
+
     fn superseded(&self, act: &Act, event: &Registration) -> Result<Outcome, Refusal> {
         let certificate = wire::read_digest("certificate_sha256", &event.certificate_sha256)?;
-        let Some((_, device)) = self.find_device(&lower(&event.device_id))? else { return Ok(Outcome::Done) };
+        let Some((_, device)) = self.find_device(&lower(&event.device_id))? else {
+            return self.out_of_use(act, event, DeviceStatus::Enabled);
+        };
         check_maker(act, &device)?;
         let key = keys::ended(&device.device_id, &certificate);
         if self.store.get(&key).map_err(|e| refuse_store(&e))?.is_some() {
@@ -180,14 +204,21 @@ impl Books {
         Ok(Outcome::Record(Box::new(unit), Sessions::MayEnd))
     }
 
-    /// Changes the status of a device that is known; nothing is to be done about one that is not.
+    /// Changes the status of a device that is known. Of one that is not, only that it is scrapped is worth knowing.
     fn with_device(
         &self,
         act: &Act,
         event: &Registration,
         status: impl FnOnce(&Device) -> Option<DeviceStatus>,
     ) -> Result<Outcome, Refusal> {
-        let Some((at, device)) = self.find_device(&lower(&event.device_id))? else { return Ok(Outcome::Done) };
+        let Some((at, device)) = self.find_device(&lower(&event.device_id))? else {
+            return match event.event() {
+                LineEvent::Scrapped => self.out_of_use(act, event, DeviceStatus::Scrapped),
+                LineEvent::Unspecified | LineEvent::Written | LineEvent::Superseded | LineEvent::Reinstated => {
+                    Ok(Outcome::Done)
+                }
+            };
+        };
         check_maker(act, &device)?;
         let Some(status) = status(&device) else { return Ok(Outcome::Done) };
         let mut changed = device;

@@ -87,13 +87,13 @@ type Event = (String, LineEvent, Vec<Bytes>, Bytes);
 fn event(store: &dyn Store, record: &Record) -> Result<Option<Event>, Refusal> {
     let of = |issued_at: u64, event: LineEvent| {
         let issued = issued(store, issued_at)?;
-        Ok(Some((issued.device_id, event, Vec::new(), wire::digest(&Sha256::of(&issued.certificate)))))
+        let digest = wire::digest(&Sha256::of(&issued.certificate));
+        Ok(Some((issued.device_id.clone(), event, chain(store, issued)?, digest)))
     };
     match read(record)?.1 {
         Fact::UnitWritten(written) => {
             let issued = issued(store, written.issued_at)?;
-            let chain = std::iter::once(issued.certificate).chain(chain_on_record(store, &issued.lot)?).collect();
-            Ok(Some((issued.device_id, LineEvent::Written, chain, Bytes::new())))
+            Ok(Some((issued.device_id.clone(), LineEvent::Written, chain(store, issued)?, Bytes::new())))
         }
         Fact::UnitIssued(issued) => superseded(store, &issued),
         Fact::UnitScrapped(scrapped) => of(scrapped.issued_at, LineEvent::Scrapped),
@@ -115,7 +115,12 @@ fn superseded(store: &dyn Store, issued: &UnitIssued) -> Result<Option<Event>, R
     let before = UnitOnRecord::from_record(store, &record)?.map(|unit| unit.restored(store)).transpose()?;
     let Some(Stage::Issued(before)) = before.map(|unit| unit.stage) else { return Ok(None) };
     let digest = wire::digest(&Sha256::of(&before.issued.certificate));
-    Ok(Some((issued.device_id.clone(), LineEvent::Superseded, Vec::new(), digest)))
+    Ok(Some((issued.device_id.clone(), LineEvent::Superseded, chain(store, before.issued)?, digest)))
+}
+
+/// The certificate that was issued, and everything above it.
+fn chain(store: &dyn Store, issued: UnitIssued) -> Result<Vec<Bytes>, Refusal> {
+    Ok(std::iter::once(issued.certificate).chain(chain_on_record(store, &issued.lot)?).collect())
 }
 
 fn issued(store: &dyn Store, at: u64) -> Result<UnitIssued, Refusal> {

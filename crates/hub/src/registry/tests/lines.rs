@@ -3,7 +3,7 @@
 use api::hub::v1::{LineEvent, Registration};
 
 use super::*;
-use crate::forge::{generation, handoff_ca};
+use crate::forge::{generation, handoff_ca, new_ca, other_signature};
 
 const FEED: &str = "2f1c6a52-9c4f-4c0e-8a39-51d6c1f0f5b2";
 
@@ -104,6 +104,57 @@ async fn a_scrapped_device_is_refused_until_it_is_reinstated() {
     assert_eq!(world.tell(&[event(3, "sn0000001", LineEvent::Reinstated)]), [None]);
     world.connect(forge.presented(), "sn0000001").await.unwrap();
     assert_eq!(world.tell(&[event(4, "never-seen", LineEvent::Scrapped)]), [None]);
+}
+
+/// A hub that lets in whoever comes with a chain in order, known or not.
+fn welcoming(forge: &Forge) -> World {
+    let world = World::new();
+    let ca = NewCa {
+        first_connect: api::hub::v1::FirstConnect::Register,
+        ..new_ca("root", &forge.root(), ChainRules::Countersign)
+    };
+    world.books.register_ca(&change(), &ca).unwrap();
+    world
+}
+
+#[tokio::test]
+async fn what_was_scrapped_before_the_hub_heard_of_it_does_not_come_in_as_new() {
+    let forge = Forge::new();
+    let world = welcoming(&forge);
+    let scrapped = Registration { chain: forge.presented(), ..event(1, "sn0000001", LineEvent::Scrapped) };
+    assert_eq!(world.tell_as("factory-y", FEED, std::slice::from_ref(&scrapped)), [Some("NOT_YOURS")]);
+    assert_eq!(world.tell(&[scrapped]), [None]);
+    assert_eq!(world.refused(forge.presented(), "sn0000001").await, "DEVICE_SCRAPPED");
+    let world = world.restarted();
+    assert_eq!(world.refused(forge.presented(), "sn0000001").await, "DEVICE_SCRAPPED");
+    assert_eq!(world.tell(&[event(2, "sn0000001", LineEvent::Reinstated)]), [None]);
+    world.connect(forge.presented(), "sn0000001").await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_replaced_before_the_hub_heard_of_it_does_not_come_in_however_its_signature_is_written() {
+    let mut forge = Forge::new();
+    forge.cas[1].key = crate::forge::p256();
+    let world = welcoming(&forge);
+    let replaced = forge.presented();
+    let certificate_sha256 = records::wire::digest(&pki::Sha256::of(&replaced[0]));
+    let superseded =
+        Registration { certificate_sha256, chain: replaced.clone(), ..event(1, "sn0000001", LineEvent::Superseded) };
+    assert_eq!(world.tell(&[superseded]), [None]);
+    // An ECDSA signature can be written in two ways, and the digest of the certificate is another then.
+    let mut otherwise = replaced.clone();
+    otherwise[0] = other_signature(&otherwise[0]);
+    assert_ne!(otherwise[0], replaced[0]);
+    for chain in [&replaced, &otherwise] {
+        assert_eq!(world.refused(chain.clone(), "sn0000001").await, "CERTIFICATE_SUPERSEDED");
+    }
+    forge.leaf.key = crate::forge::p256();
+    let replacement = forge.presented();
+    assert_eq!(world.tell(&[written(2, "sn0000001", replacement.clone())]), [None]);
+    world.connect(replacement, "sn0000001").await.unwrap();
+    for chain in [replaced, otherwise] {
+        assert_eq!(world.refused(chain, "sn0000001").await, "CERTIFICATE_SUPERSEDED");
+    }
 }
 
 #[tokio::test]
