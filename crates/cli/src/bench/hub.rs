@@ -1,4 +1,4 @@
-//! `countersign bench --target hub`: connections, their judging, memory and telemetry.
+//! `countersign bench --target hub`: connections, their judging, memory, telemetry, and a line that catches up.
 
 use std::process::ExitCode;
 
@@ -49,7 +49,8 @@ fn words(report: &HubReport) -> String {
          judging        p50 {}, p99 {} ({} chains, one after the other)\n\
          telemetry      {:.0} messages a second from {} devices, each acknowledged when it was durable\n\
          latency        p50 {}, p90 {}, p99 {}, p99.9 {}\n\
-         processor      {:.0} us a message in the hub, {:.0} us in the devices\n",
+         processor      {:.0} us a message in the hub, {:.0} us in the devices\n\
+         catching up    {:.0} devices a second, {} that were written while the hub was away; begun {:.2} s after it was back\n",
         report.devices,
         report.intermediates,
         mebibytes(report.rss_bytes),
@@ -72,6 +73,9 @@ fn words(report: &HubReport) -> String {
         millis(telemetry.latency_us.p999),
         telemetry.cpu_us_per_message.server,
         telemetry.cpu_us_per_message.client,
+        report.catching_up.per_s,
+        report.catching_up.devices,
+        report.catching_up.noticed_seconds,
     )
 }
 

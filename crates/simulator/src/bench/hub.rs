@@ -2,10 +2,12 @@
 //!
 //! One run in a world of its own: every device connects for the first time, and memory is looked at; all connections break, and all
 //! devices come back as fast as they can; some come one after the other, so that judging is measured with nothing beside it; some
-//! send telemetry that is acknowledged when it is durable. In turns with the storms, the same clients make the same handshakes with
+//! send telemetry that is acknowledged when it is durable. At last the hub ends, the line writes devices that it cannot tell the hub of, and
+//! the hub comes back. In turns with the storms, the same clients make the same handshakes with
 //! a bare rustls server that verifies the chain and does nothing else: what the cryptography alone allows.
 
 mod bare;
+mod catching_up;
 mod crowd;
 mod fleet;
 mod judging;
@@ -32,7 +34,7 @@ use fleet::Fleet;
 use judging::Judged;
 use report::Crowds;
 
-pub use report::{Connections, HubReport, JudgingMicros, Telemetry};
+pub use report::{CatchingUp, Connections, HubReport, JudgingMicros, Telemetry};
 
 /// Intermediates of each device's chain.
 const HOPS: u32 = 3;
@@ -40,6 +42,8 @@ const HOPS: u32 = 3;
 const ONE_BY_ONE: usize = 500;
 /// How often everybody comes back at once. The bare handshakes take turns with that, so that both have the same neighbours.
 const STORMS: u32 = 3;
+/// Devices that the line writes while the hub is away.
+const WRITTEN_IN_AN_OUTAGE: u32 = 3000;
 /// How long a hub may take to notice that connections are gone.
 const TO_NOTICE: Duration = Duration::from_secs(60);
 /// Between two looks at a hub's metrics.
@@ -70,7 +74,7 @@ impl HubBench {
         if self.duration.is_zero() {
             return Err(BenchError::NoTime.into());
         }
-        let plan = Plan::new(self.devices, HOPS)?;
+        let plan = Plan::new(self.devices + WRITTEN_IN_AN_OUTAGE, HOPS)?;
         let mut world = World::open(folder, &plan, program)?;
         let report = self.in_world(&plan, &mut world).await;
         let stopped = world.stop().await;
@@ -82,14 +86,14 @@ impl HubBench {
     async fn in_world(&self, plan: &Plan, world: &mut World) -> anyhow::Result<HubReport> {
         room_for(self.devices)?;
         Journey::new(plan, world).hand_down(&mut Silent).await?;
-        world.start_provisioner().await?;
-        let fleet = Arc::new(Fleet::provision(world, self.devices).await?);
         world.start_hub_for_measuring().await?;
         register_root(world).await?;
+        world.start_provisioner().await?;
+        let fleet = Arc::new(Fleet::provision(world, self.devices).await?);
         self.measure(world, &fleet).await
     }
 
-    async fn measure(&self, world: &World, fleet: &Arc<Fleet>) -> anyhow::Result<HubReport> {
+    async fn measure(&self, world: &mut World, fleet: &Arc<Fleet>) -> anyhow::Result<HubReport> {
         let hub = world.service(BRAND, "hub")?;
         let door = hub.further.get("mqtt").context("the hub is not open for mqtt")?;
         let (crowd, at_one_time) = (Crowd::new(door, fleet), usize::try_from(self.in_flight)?);
@@ -118,6 +122,7 @@ impl HubBench {
         let telemetry = telemetry::measure(self, &crowd, hub.pid).await?;
         let kept = usage::metric(&usage::metrics(&hub.health).await?, "countersign_hub_messages_total")?;
         ensure!(kept >= telemetry.messages, "{} messages were acknowledged and {kept} kept", telemetry.messages);
+        let catching_up = catching_up::measure(world, WRITTEN_IN_AN_OUTAGE).await?;
         let storm_share = storm.per_s / bare.per_s;
         Ok(HubReport {
             target: "hub",
@@ -131,6 +136,7 @@ impl HubBench {
             storm_share,
             judging_us: judged,
             telemetry,
+            catching_up,
         })
     }
 }

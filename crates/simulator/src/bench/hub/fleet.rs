@@ -42,26 +42,11 @@ pub(super) struct Fleet {
 impl Fleet {
     /// Has the line issue so many devices.
     pub(super) async fn provision(world: &World, count: u32) -> anyhow::Result<Self> {
-        let (stop, own) = world.last()?;
-        let address = &world.service(own.id(), "provisioner")?.grpc;
-        let channel = Clients::load(own, "station", &[own])?.channel(address, own.id(), Role::Provisioner)?;
-        let (mut keys, mut requests) = (HashMap::new(), Vec::new());
-        for number in 0..count {
-            let (id, key) = (format!("sn{number:07}"), SoftwareKey::generate(KeyKind::P256)?);
-            let csr = make_csr(&key, &id)?;
-            requests.push(UnitRequest {
-                request_id: fresh_request_id()?.to_string(),
-                device_id: id.clone(),
-                lot: Some(stop.lot.clone()),
-                key: Some(Key::Csr(csr.into())),
-                ..UnitRequest::default()
-            });
-            keys.insert(id, key);
-        }
+        let (mut keys, requests) = requests(world, "sn", count)?;
         let hub_ca = std::fs::read(world.hub_ca_path())?;
         let verifier = verifier(&hub_ca)?;
         let mut devices = Vec::with_capacity(requests.len());
-        for unit in issue(channel, requests).await? {
+        for unit in issue(station(world)?, requests).await? {
             let key = keys.remove(&unit.device_id).context("a unit that nobody asked for")?;
             devices.push(Arc::new(Device { tls: connector(&verifier, &unit, &key)?, id: unit.device_id }));
         }
@@ -81,6 +66,38 @@ impl Device {
         let name = ServerName::try_from(HOST).map_err(io::Error::other)?;
         self.tls.connect(name, tcp).await
     }
+}
+
+/// A station at the line.
+pub(super) fn station(world: &World) -> anyhow::Result<Channel> {
+    let (_, own) = world.last()?;
+    let address = &world.service(own.id(), "provisioner")?.grpc;
+    Clients::load(own, "station", &[own])?.channel(address, own.id(), Role::Provisioner)
+}
+
+/// Has the line issue so many units whose ids begin like this; nobody keeps their keys.
+pub(super) async fn issued(world: &World, prefix: &str, count: u32) -> anyhow::Result<Vec<Unit>> {
+    issue(station(world)?, requests(world, prefix, count)?.1).await
+}
+
+type Requests = (HashMap<String, SoftwareKey>, Vec<UnitRequest>);
+
+fn requests(world: &World, prefix: &str, count: u32) -> anyhow::Result<Requests> {
+    let (stop, _) = world.last()?;
+    let (mut keys, mut requests) = (HashMap::new(), Vec::new());
+    for number in 0..count {
+        let (id, key) = (format!("{prefix}{number:07}"), SoftwareKey::generate(KeyKind::P256)?);
+        let csr = make_csr(&key, &id)?;
+        requests.push(UnitRequest {
+            request_id: fresh_request_id()?.to_string(),
+            device_id: id.clone(),
+            lot: Some(stop.lot.clone()),
+            key: Some(Key::Csr(csr.into())),
+            ..UnitRequest::default()
+        });
+        keys.insert(id, key);
+    }
+    Ok((keys, requests))
 }
 
 async fn issue(channel: Channel, requests: Vec<UnitRequest>) -> anyhow::Result<Vec<Unit>> {

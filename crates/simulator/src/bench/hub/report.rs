@@ -37,6 +37,8 @@ pub struct HubReport {
     pub judging_us: JudgingMicros,
     /// What devices sent.
     pub telemetry: Telemetry,
+    /// What the line wrote while the hub was away.
+    pub catching_up: CatchingUp,
 }
 
 /// Many devices that connected.
@@ -85,6 +87,19 @@ pub struct Telemetry {
     pub latency_us: LatencyMicros,
     /// Processor time of hub and clients for one message.
     pub cpu_us_per_message: CpuMicros,
+}
+
+/// A line that tells the hub, after an outage, what it wrote meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct CatchingUp {
+    /// Devices that were written while the hub was away.
+    pub devices: u32,
+    /// From the moment that the hub was ready again until the first of them was registered.
+    pub noticed_seconds: f64,
+    /// From then until the last was.
+    pub seconds: f64,
+    /// Devices a second from the first to the last.
+    pub per_s: f64,
 }
 
 impl HubReport {
