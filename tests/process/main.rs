@@ -13,6 +13,8 @@ mod passphrase;
 mod people;
 mod room;
 mod scripts;
+mod sdk;
+mod set_aside;
 mod standing;
 mod start;
 mod stay;

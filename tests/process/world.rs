@@ -9,7 +9,7 @@ use crate::command::BINARY;
 
 /// Keeps the last lot's tally.
 #[derive(Default)]
-struct Listener(Option<Tally>);
+pub(crate) struct Listener(Option<Tally>);
 
 impl Narrator for Listener {
     fn service_ready(&mut self, _name: &str, _grpc: &str) {}

@@ -1,5 +1,6 @@
 //! `countersign hub`: what a hub's operator types. Each call goes to the hub's gRPC face over mutual TLS, as the operator.
 
+mod admitted;
 pub(crate) mod args;
 mod ca;
 pub(crate) mod connect;

@@ -19,7 +19,7 @@ use service::{Clock, Workers};
 use store::{Claim, Entry, Position, Record, Rule, Store, Unit};
 use tokio::sync::watch;
 use tonic::Code;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::metrics::OutboxPlace;
 
@@ -222,7 +222,8 @@ impl<D: Destination> Outbox<D> {
 
     fn aside(&self, delivery: &Delivery<D::Content>, refusal: &Refusal) -> Result<Unit, Refusal> {
         let at = delivery.position.as_u64();
-        warn!(destination = D::NAME, device_id = delivery.device_id, position = at, %refusal, "a delivery is set aside");
+        let reason = refusal.reason();
+        error!(destination = D::NAME, device_id = delivery.device_id, position = at, reason, %refusal, "a delivery is set aside");
         let mut unit = act(&self.tools).unit(Fact::OutboxQuarantined(OutboxQuarantined {
             destination: D::NAME.to_owned(),
             device_id: delivery.device_id.clone(),

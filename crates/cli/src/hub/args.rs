@@ -81,6 +81,9 @@ pub(crate) enum CaCommand {
     Enable(CaKeyArgs),
     /// Lists the disabled keys.
     Disabled,
+    /// Lists the devices that came in under a CA key, and tells how many more may.
+    #[command(after_help = "Example:\n  countersign hub ca admitted --of CHAIN.pem")]
+    Admitted(CaKeyArgs),
     /// Forgets a CA certificate.
     Delete(CaName),
 }
@@ -153,7 +156,8 @@ pub(crate) struct CaKeyArgs {
     /// A registered CA's name, or the SHA-256 of the public key in 64 hex digits.
     #[arg(value_name = "NAME|KEY", required_unless_present = "of")]
     pub(crate) which: Option<String>,
-    /// The key of the first certificate in this file (PEM or DER): any CA of a chain, registered or not.
+    /// The key of the first CA certificate in this file (PEM or DER): any CA of a chain, registered or not. Of a device's chain, the CA that
+    /// issued the device's certificate.
     #[arg(long, value_name = "FILE", conflicts_with = "which")]
     pub(crate) of: Option<PathBuf>,
 }

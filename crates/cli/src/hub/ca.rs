@@ -11,6 +11,7 @@ use pki::Sha256;
 use serde_json::{Value, json};
 
 use super::{
+    admitted,
     args::{CaAddArgs, CaCommand, CaDisableArgs, CaKeyArgs, CaProveArgs, CaVerifyArgs, HubAt},
     connect::{self, Hub},
     fresh_id, held, print,
@@ -34,6 +35,7 @@ pub(super) async fn run(hub: &Hub, at: &HubAt, command: &CaCommand, output: Outp
         CaCommand::Disable(args) => disable(hub, args, output).await?,
         CaCommand::Enable(args) => enable(hub, args, output).await?,
         CaCommand::Disabled => disabled(hub, output).await?,
+        CaCommand::Admitted(args) => admitted::run(hub, &key(hub, args).await?, output).await?,
         CaCommand::Delete(named) => delete(hub, &named.name, output).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -175,7 +177,9 @@ async fn delete(hub: &Hub, name: &str, output: Output) -> Result<(), Failure> {
 async fn key(hub: &Hub, args: &CaKeyArgs) -> Result<Sha256, Failure> {
     if let Some(path) = &args.of {
         let certificates = files::certificates(path)?;
-        let first = certificates.first().ok_or_else(|| Failure::malformed(path, "holds no certificate"))?;
+        // A device's chain begins with its own certificate, whose key is no CA's: with it disabled nothing would be cut off.
+        let first = certificates.iter().find(|certificate| certificate.is_ca());
+        let first = first.ok_or_else(|| Failure::malformed(path, "holds no CA certificate"))?;
         return Ok(first.public_key().sha256());
     }
     let which = args.which.as_deref().unwrap_or_default();

@@ -67,9 +67,13 @@ impl Line {
     }
 
     fn act(&self, request: u8) -> Act {
+        self.act_as(RequestId::from_octets([request; 16]))
+    }
+
+    fn act_as(&self, request: RequestId) -> Act {
         let by = "spiffe://technician-z.example/technician-z/station/line-1".to_owned();
         let caller = Caller { manufacturer: "technician-z".to_owned(), by };
-        self.desk.act(caller, RequestId::from_octets([request; 16]))
+        self.desk.act(caller, request)
     }
 
     fn order(&self, request: u8, device: &str, lot: Option<&str>, key: KeySource) -> UnitOrder {

@@ -2,13 +2,17 @@
 
 use std::sync::{Arc, Mutex};
 
-use api::{Refusal, journal::v1::record::Fact};
+use api::{Refusal, RequestId, journal::v1::record::Fact};
+use pki::Sha256;
 use records::{CommitQueue, read, read_at};
-use service::{ManualClock, Workers};
-use store::{Record, Store};
+use service::{ManualClock, Workers, metrics::Metrics};
+use store::{Record, Step, Store};
 
-use super::{Line, key};
-use crate::outbox::{Delivery, Destination, Outbox, Outcome, Progress, Tools, may_pass};
+use super::{Line, device_id, key, with_csr};
+use crate::{
+    metrics::tell_outboxes,
+    outbox::{Delivery, Destination, Outbox, Outcome, Progress, Tools, may_pass},
+};
 
 /// A destination that keeps what arrives.
 #[derive(Default)]
@@ -134,6 +138,87 @@ async fn what_waited_through_an_outage_and_a_power_cut_arrives_after() {
     *hub.is_down.lock().unwrap() = false;
     drain(&mut outbox(&line, &hub)).await.unwrap();
     assert_eq!(*hub.arrived.lock().unwrap(), names(1..6));
+}
+
+/// As [`write`], for more units than an octet can count.
+async fn write_many(line: &Line, numbers: std::ops::Range<u32>) {
+    for number in numbers {
+        let request = |kind: u8| {
+            let mut octets = [kind; 16];
+            octets[..4].copy_from_slice(&number.to_be_bytes());
+            RequestId::from_octets(octets)
+        };
+        let id = format!("sn{number}");
+        let mut order = line.order(0, &id, None, with_csr(&key()));
+        order.act = line.act_as(request(1));
+        let unit = line.desk.provision(order).await.unwrap();
+        line.desk.confirm(line.act_as(request(2)), &device_id(&id), Sha256::of(&unit.chain[0])).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn days_of_outage_power_cuts_and_a_hub_that_fails_again_lose_nothing_and_change_no_order() {
+    const A_DAY: u32 = 700;
+    const DAYS: u32 = 4;
+    let mut line = Line::new(&[("t7", 5000)]);
+    let hub = Arc::new(Hub::default());
+    *hub.is_down.lock().unwrap() = true;
+    for day in 0..DAYS {
+        write_many(&line, day * A_DAY..(day + 1) * A_DAY).await;
+        assert_eq!(drain(&mut outbox(&line, &hub)).await.unwrap_err().reason(), "UPSTREAM_UNREACHABLE");
+        line.start_again();
+    }
+    // It is back. What arrived cannot always be put on record, and then the process ends.
+    *hub.is_down.lock().unwrap() = false;
+    for step in [Step::BeforeAppend, Step::TornAppend, Step::BeforeSync, Step::Sync, Step::AfterSync] {
+        let mut outbox = outbox(&line, &hub);
+        for _ in 0..3 {
+            assert_eq!(outbox.round().await.unwrap(), Progress::Moved);
+        }
+        line.faults.fail_after(step, 0);
+        while outbox.round().await.is_ok() {}
+        line.start_again();
+    }
+    let before = hub.arrived.lock().unwrap().len();
+    assert!(before > 1500, "most of it is there: {before}");
+    drain(&mut outbox(&line, &hub)).await.unwrap();
+
+    // At least once: a repetition begins at or before the end of what arrived, never after it. In order: each new one is the next.
+    let arrived = hub.arrived.lock().unwrap().clone();
+    let (mut next, mut expected) = (0_u32, None);
+    for id in &arrived {
+        let number: u32 = id.strip_prefix("sn").unwrap().parse().unwrap();
+        let goes_on = expected.is_none_or(|expected| number == expected);
+        assert!(number <= next && (goes_on || number < next), "{number} after {expected:?}, {next} were new");
+        next = next.max(number + 1);
+        expected = Some(number + 1);
+    }
+    assert_eq!(next, A_DAY * DAYS, "all of them");
+    assert!(arrived.len() > usize::try_from(next).unwrap(), "the test had something repeated");
+    let idle = arrived.len();
+    drain(&mut outbox(&line, &hub)).await.unwrap();
+    assert_eq!(hub.arrived.lock().unwrap().len(), idle, "and then nothing more");
+}
+
+#[tokio::test]
+async fn what_is_set_aside_is_told_at_metrics_also_after_a_restart() {
+    let mut line = Line::new(&[("t7", 50)]);
+    let hub = Arc::new(Hub::default());
+    *hub.poisoned.lock().unwrap() = Some("sn2".to_owned());
+    write(&line, 1..5).await;
+    for expected in [0, 1, 1] {
+        let mut outbox = outbox(&line, &hub);
+        let (metrics, store) = (Metrics::new(), Arc::clone(&line.store) as Arc<dyn Store>);
+        tell_outboxes(&metrics, &store, vec![outbox.place()]);
+        let told = |expected: u32| {
+            let (text, line) = (metrics.encode().unwrap(), format!("quarantined{{destination=\"hub\"}} {expected}\n"));
+            assert!(text.contains(&line), "{line} is not in {text}");
+        };
+        told(expected);
+        drain(&mut outbox).await.unwrap();
+        told(1);
+        line.start_again();
+    }
 }
 
 #[tokio::test]
