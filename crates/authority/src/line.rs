@@ -21,6 +21,7 @@ use std::{
 use api::Refusal;
 use service::{
     Workers,
+    answers::Wake,
     metrics::{Metrics, QueueDepth},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -52,8 +53,9 @@ impl Default for LineLimits {
     }
 }
 
-/// Takes the outcome of one issuance, once, on whichever thread found it; it must not block.
-pub(crate) type Answer = Box<dyn FnOnce(Result<IssuedDevice, Refusal>) + Send>;
+/// Takes the outcome of one issuance, once, on whichever thread found it; it must not block. Who waits for it is woken when what is
+/// returned is dropped: after the whole batch is answered.
+pub(crate) type Answer = Box<dyn FnOnce(Result<IssuedDevice, Refusal>) -> Wake + Send>;
 
 /// A request with the way back to who made it.
 struct Job {
@@ -64,15 +66,15 @@ struct Job {
 
 impl Job {
     /// Answers a request for which nothing new was issued.
-    fn answer(self, outcome: Result<IssuedDevice, Refusal>) {
+    fn answer(self, outcome: Result<IssuedDevice, Refusal>) -> Wake {
         self.counts.answered(&outcome);
-        (self.answer)(outcome);
+        (self.answer)(outcome)
     }
 
     /// Answers a request with the certificate that was issued for it.
-    fn issued(self, device: IssuedDevice) {
+    fn issued(self, device: IssuedDevice) -> Wake {
         self.counts.issued();
-        (self.answer)(Ok(device));
+        (self.answer)(Ok(device))
     }
 }
 
@@ -151,7 +153,11 @@ impl Line {
     pub async fn issue(&self, order: DeviceOrder) -> Result<IssuedDevice, Refusal> {
         let (answer, outcome) = oneshot::channel();
         // A caller that went away finds its certificate by a retry.
-        self.hand_in(order, Box::new(move |issued| drop(answer.send(issued)))).await;
+        let answer = move |issued| {
+            let _ = answer.send(issued);
+            Wake::default()
+        };
+        self.hand_in(order, Box::new(answer)).await;
         outcome.await.unwrap_or_else(|_| Err(shutting_down()))
     }
 
@@ -162,8 +168,8 @@ impl Line {
             Way::Here(worker) => worker.lock().unwrap_or_else(PoisonError::into_inner).finish(job),
             Way::Queue(queue) => match queue.send_timeout(job, self.patience).await {
                 Ok(()) => {}
-                Err(mpsc::error::SendTimeoutError::Closed(job)) => job.answer(Err(shutting_down())),
-                Err(mpsc::error::SendTimeoutError::Timeout(job)) => job.answer(Err(no_room())),
+                Err(mpsc::error::SendTimeoutError::Closed(job)) => drop(job.answer(Err(shutting_down()))),
+                Err(mpsc::error::SendTimeoutError::Timeout(job)) => drop(job.answer(Err(no_room()))),
             },
         }
     }

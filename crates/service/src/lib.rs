@@ -12,6 +12,7 @@
 //! what an operator sees of it.
 
 mod accept;
+pub mod answers;
 pub mod authorization;
 pub mod client;
 pub mod clock;

@@ -8,6 +8,7 @@ use std::{
 use api::Refusal;
 use pki::Sha256;
 use records::{keys, refuse_conflict, refuse_store};
+use service::answers::Wake;
 use store::{Conflict, Key, Unit};
 use tokio::sync::mpsc;
 
@@ -70,11 +71,13 @@ pub(super) struct Worker {
     authority: Arc<Authority>,
     shared: Arc<Shared>,
     unanswered: Vec<Unanswered>,
+    /// Who was answered in this batch and is woken when all are.
+    wakes: Vec<Wake>,
 }
 
 impl Worker {
     pub(super) fn new(authority: Arc<Authority>, shared: Arc<Shared>) -> Self {
-        Self { authority, shared, unanswered: Vec::new() }
+        Self { authority, shared, unanswered: Vec::new(), wakes: Vec::new() }
     }
 
     /// Works until the queue is closed and empty.
@@ -118,26 +121,35 @@ impl Worker {
         self.shared.counts.took(jobs.len());
         let (ready, mut contested) = self.prepare(jobs);
         contested.extend(self.record_and_sign(ready));
-        if contested.is_empty() {
-            return;
+        if !contested.is_empty() {
+            self.settle(contested);
         }
+        self.wakes.clear();
+    }
+
+    /// Answers what ran into something on record.
+    fn settle(&mut self, contested: Vec<Contested>) {
         // They may wait for results of this very batch, so those go first.
         let _ = self.record_and_sign(Vec::new());
         let mut again = Vec::new();
         for item in contested {
             match self.resolve(&item) {
-                Resolved::Answer(outcome) => item.job.answer(*outcome),
+                Resolved::Answer(outcome) => self.answer(item.job, *outcome),
                 Resolved::Again(prepared) => again.push((item.job, *prepared)),
             }
         }
         for item in self.record_and_sign(again) {
-            let busy = Err(busy());
-            item.job.answer(busy);
+            self.answer(item.job, Err(busy()));
         }
     }
 
+    /// Answers a request for which nothing new was issued.
+    fn answer(&mut self, job: Job, outcome: Result<IssuedDevice, Refusal>) {
+        self.wakes.push(job.answer(outcome));
+    }
+
     /// Checks and drafts; what is refused here is answered here.
-    fn prepare(&self, jobs: Vec<Job>) -> (Vec<(Job, Prepared)>, Vec<Contested>) {
+    fn prepare(&mut self, jobs: Vec<Job>) -> (Vec<(Job, Prepared)>, Vec<Contested>) {
         let mut ready = Vec::with_capacity(jobs.len());
         let mut contested = Vec::new();
         for job in jobs {
@@ -146,7 +158,7 @@ impl Worker {
                 Ok(Preparation::OnRecord { key, key_digest }) => {
                     contested.push(Contested { job, key_digest, against: Ran::OnRecord(key) })
                 }
-                Err(refusal) => job.answer(Err(refusal)),
+                Err(refusal) => self.answer(job, Err(refusal)),
             }
         }
         (ready, contested)
@@ -165,23 +177,25 @@ impl Worker {
             Ok(outcomes) => outcomes.into_iter(),
             Err(error) => {
                 let refusal = refuse_store(&error);
-                before.into_iter().for_each(|u| u.job.answer(Err(refusal.clone())));
-                ready.into_iter().for_each(|(job, _)| job.answer(Err(refusal.clone())));
+                let jobs = before.into_iter().map(|waiting| waiting.job).chain(ready.into_iter().map(|(job, _)| job));
+                jobs.for_each(|job| self.answer(job, Err(refusal.clone())));
                 return Vec::new();
             }
         };
         for (waiting, outcome) in before.into_iter().zip(outcomes.by_ref()) {
             match outcome {
                 Ok(committed) => {
-                    waiting.job.issued(IssuedDevice { recorded_at: committed.position, ..waiting.device });
+                    let device = IssuedDevice { recorded_at: committed.position, ..waiting.device };
+                    self.wakes.push(waiting.job.issued(device));
                 }
                 // Somebody completed the same intent meanwhile: what is on record is the answer.
                 Err(_) => {
                     let outcome = self.authority.device(&waiting.job.order.device_id);
-                    waiting.job.answer(outcome);
+                    self.answer(waiting.job, outcome);
                 }
             }
         }
+        self.wakes.clear();
         self.shared.results.announce();
         let mut contested = Vec::new();
         for ((job, prepared), outcome) in ready.into_iter().zip(outcomes) {
@@ -215,11 +229,11 @@ impl Worker {
                 };
                 self.unanswered.push(Unanswered { job, device, unit: outcome.unit });
             }
-            Err(refusal) => job.answer(Err(refusal)),
+            Err(refusal) => self.answer(job, Err(refusal)),
         }
     }
 
-    /// Answers a request that ran into something on record.
+    /// What to do about a request that ran into something on record.
     fn resolve(&self, item: &Contested) -> Resolved {
         let order = &item.job.order;
         let key = match &item.against {

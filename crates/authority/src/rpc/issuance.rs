@@ -1,6 +1,6 @@
 //! `countersign.issuance.v1.IssuanceService` over a line: unary and stream go the same way.
 
-use std::{pin::Pin, sync::Arc};
+use std::sync::Arc;
 
 use api::{
     Refusal, RequestId,
@@ -8,9 +8,11 @@ use api::{
 };
 use mfg::DeviceId;
 use records::{Act, Caller, named, page, wire as convert};
-use service::trace;
-use tokio::sync::mpsc;
-use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
+use service::{
+    answers::{Answers, Place, answers},
+    trace,
+};
+use tokio_stream::StreamExt as _;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
@@ -28,8 +30,8 @@ const ISSUE_DEVICES: &str = "/countersign.issuance.v1.IssuanceService/IssueDevic
 /// Most confirmations in one call.
 const MOST_CONFIRMED: usize = 1000;
 
-/// Room for one answer on a stream.
-type Room = mpsc::OwnedPermit<Result<wire::IssueDevicesResponse, Status>>;
+/// An answer on a stream.
+type Item = Result<wire::IssueDevicesResponse, Status>;
 
 /// The service over one authority and its line.
 #[derive(Clone)]
@@ -67,8 +69,8 @@ impl IssuanceRpc {
         })
     }
 
-    /// Has one request of a stream issued. Its result takes the room that was kept for it, from whichever thread finds it.
-    async fn answer_into(&self, room: Room, caller: Caller, item: wire::IssueDevicesRequest) {
+    /// Has one request of a stream issued. Its result takes the place that was kept for it, from whichever thread finds it.
+    async fn answer_into(&self, place: Place<Item>, caller: Caller, item: wire::IssueDevicesRequest) {
         let request_id = item.request.as_ref().map(|r| r.request_id.clone()).unwrap_or_default();
         let span = trace::serving(ISSUE_DEVICES, &item.traceparent);
         let answer = move |outcome: Result<IssuedDevice, Refusal>| {
@@ -77,11 +79,11 @@ impl IssuanceRpc {
                 Ok(issued) => wire::issue_devices_response::Result::Certificate(issued.into()),
                 Err(refusal) => wire::issue_devices_response::Result::Refusal(refusal.to_wire()),
             };
-            room.send(Ok(wire::IssueDevicesResponse { request_id, result: Some(result) }));
+            place.fill(Ok(wire::IssueDevicesResponse { request_id, result: Some(result) }))
         };
         match self.order(caller, item.request) {
             Ok(order) => self.line.hand_in(order, Box::new(answer)).await,
-            Err(refusal) => answer(Err(refusal)),
+            Err(refusal) => drop(answer(Err(refusal))),
         }
     }
 }
@@ -97,7 +99,7 @@ impl IssuanceService for IssuanceRpc {
         Ok(Response::new(wire::IssueDeviceResponse { certificate: Some(issued.into()) }))
     }
 
-    type IssueDevicesStream = Pin<Box<dyn Stream<Item = Result<wire::IssueDevicesResponse, Status>> + Send>>;
+    type IssueDevicesStream = Answers<Item>;
 
     async fn issue_devices(
         &self,
@@ -105,16 +107,16 @@ impl IssuanceService for IssuanceRpc {
     ) -> Result<Response<Self::IssueDevicesStream>, Status> {
         let caller = Caller::of(&request)?;
         let mut requests = request.into_inner();
-        let (results, answers) = mpsc::channel(STREAM_WINDOW);
+        let (places, answers) = answers(STREAM_WINDOW);
         let service = self.clone();
         tokio::spawn(trace::carried(async move {
             while let Some(Ok(item)) = requests.next().await {
-                // Room for the answer first: who does not read answers is not read either.
-                let Ok(room) = results.clone().reserve_owned().await else { break };
-                service.answer_into(room, caller.clone(), item).await;
+                // A place for the answer first: who does not read answers is not read either.
+                let Some(place) = places.take().await else { break };
+                service.answer_into(place, caller.clone(), item).await;
             }
         }));
-        Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
+        Ok(Response::new(answers))
     }
 
     async fn validate_device(
