@@ -3,8 +3,9 @@
 use der::Tag;
 use der::oid::ObjectIdentifier;
 
-use crate::asn1::{self, Cursor, constructed};
+use crate::asn1::{self, Cursor, Element, constructed};
 use crate::certificate::tbs_range;
+use crate::digest::Sha256;
 use crate::error::{Fault, ParseError, ParseReason};
 use crate::extensions::{Extension, ExtensionList, KnownExtensions};
 use crate::general_name::GeneralName;
@@ -59,17 +60,20 @@ impl CertificateRequest {
         Ok(CertificateRequest { der: der.to_vec(), subject, public_key, algorithm, attributes, extensions, known })
     }
 
-    /// The key that a request names, unproven: only to tell two requests apart before somebody else judges them.
+    /// SHA-256 of the SubjectPublicKeyInfo that a request names, whose octets are not looked at: only to tell two requests apart before
+    /// somebody else judges them.
     ///
     /// # Errors
-    /// `MALFORMED_REQUEST`, `VERSION_UNSUPPORTED`, `DUPLICATE_EXTENSION`, `KEY_UNSUPPORTED`, `MALFORMED_KEY` or `TOO_LARGE`.
-    pub fn named_key(der: &[u8]) -> Result<PublicKey, ParseError> {
+    /// `MALFORMED_REQUEST`, `VERSION_UNSUPPORTED` or `TOO_LARGE`, for what is no outline of a request.
+    pub fn named_key(der: &[u8]) -> Result<Sha256, ParseError> {
         if der.len() > CertificateRequest::MAX_OCTETS {
             return Err(ParseError::new(ParseReason::TooLarge, "a request of more than 65536 octets"));
         }
-        let fault = |fault: Fault| fault.within(ParseReason::MalformedRequest);
-        let parts = SignedParts::parse(der).map_err(fault)?;
-        Ok(Unproven::read(&parts).map_err(fault)?.public_key)
+        let key = || {
+            let parts = SignedParts::parse(der)?;
+            Ok(Outline::read(&parts)?.key.raw)
+        };
+        key().map(Sha256::of).map_err(|fault: Fault| fault.within(ParseReason::MalformedRequest))
     }
 
     /// The whole request.
@@ -153,6 +157,29 @@ fn prove_possession(key: &PublicKey, parts: &SignedParts<'_>) -> Result<Signatur
     }
 }
 
+/// What stands where in a CertificationRequestInfo (RFC 2986 section 4.1).
+struct Outline<'a> {
+    subject: Element<'a>,
+    key: Element<'a>,
+    attributes: Option<Element<'a>>,
+}
+
+impl<'a> Outline<'a> {
+    fn read(parts: &SignedParts<'a>) -> Result<Self, Fault> {
+        let mut info = parts.to_be_signed.inside()?;
+        let version = info.expect(Tag::Integer, "a version that is not an INTEGER")?;
+        if asn1::small_integer(version.value)? != 0 {
+            return Err(Fault::Version("a request not of version 1"));
+        }
+        let subject = info.expect(Tag::Sequence, "a subject that is not a SEQUENCE")?;
+        let key = info.expect(Tag::Sequence, "a key that is not a SEQUENCE")?;
+        // The attributes are not optional, but some writers leave them out when empty.
+        let attributes = info.optional(constructed(0), "attributes that are not DER")?;
+        info.finish("something follows the attributes")?;
+        Ok(Self { subject, key, attributes })
+    }
+}
+
 /// What the request says, before anyone proved anything.
 struct Unproven {
     subject: Name,
@@ -164,17 +191,10 @@ struct Unproven {
 
 impl Unproven {
     fn read(parts: &SignedParts<'_>) -> Result<Unproven, Fault> {
-        let mut info = parts.to_be_signed.inside()?;
-        let version = info.expect(Tag::Integer, "a version that is not an INTEGER")?;
-        if asn1::small_integer(version.value)? != 0 {
-            return Err(Fault::Version("a request not of version 1"));
-        }
-        let subject = Name::read(&info.expect(Tag::Sequence, "a subject that is not a SEQUENCE")?)?;
-        let public_key = PublicKey::read(info.expect(Tag::Sequence, "a key that is not a SEQUENCE")?.raw)?;
-        // RFC 2986 section 4.1: the attributes are not optional, but some writers leave them out when empty.
-        let list = info.optional(constructed(0), "attributes that are not DER")?;
-        info.finish("something follows the attributes")?;
-        let attributes = list.map_or(Ok(Vec::new()), |list| read_attributes(list.inside()?))?;
+        let outline = Outline::read(parts)?;
+        let subject = Name::read(&outline.subject)?;
+        let public_key = PublicKey::read(outline.key.raw)?;
+        let attributes = outline.attributes.map_or(Ok(Vec::new()), |list| read_attributes(list.inside()?))?;
         let extensions = requested_extensions(&attributes)?;
         let known = KnownExtensions::read(&extensions)?;
         Ok(Unproven { subject, public_key, attributes, extensions, known })

@@ -58,9 +58,12 @@ impl Desk {
     /// # Errors
     /// `REQUEST_ID_REUSED`, `DEVICE_ID_TAKEN`, every refusal of the signer, `UPSTREAM_UNREACHABLE`, what the store says.
     pub(crate) async fn provision(&self, order: UnitOrder) -> Result<api::provisioning::v1::Unit, Refusal> {
+        // Twice: the request, and what came of it.
+        let _at_work = self.commits.at_work();
         match order.occasion {
             Occasion::Unspecified | Occasion::First => self.provision_first(order).await,
-            Occasion::Replacement | Occasion::Rework => self.provision_again(order).await,
+            // On the heap, so that the usual way's future stays small.
+            Occasion::Replacement | Occasion::Rework => Box::pin(self.provision_again(order)).await,
         }
     }
 
@@ -94,12 +97,14 @@ impl Desk {
         };
         match self.signer.issue(request).await {
             Ok(certificate) => {
-                self.lots.learn(&order.act, &certificate.lot, &certificate.issuer_chain).await?;
+                if !self.lots.knows(&certificate.lot) {
+                    Box::pin(self.lots.learn(&order.act, &certificate.lot, &certificate.issuer_chain)).await?;
+                }
                 self.record_issued(order, &unit, certificate).await
             }
             Err(refusal) if may_pass(&refusal) => Err(refusal),
             Err(refusal) => {
-                self.record_refused(order, &unit, &refusal).await?;
+                Box::pin(self.record_refused(order, &unit, &refusal)).await?;
                 Err(refusal)
             }
         }
@@ -148,7 +153,7 @@ impl Desk {
             return Ok(UnitOnRecord { at: committed.position, stage: stage(committed.position), ..unit.clone() });
         }
         // Outrun: the newest record tells.
-        self.newest(&unit.requested.device_id).await?.ok_or_else(|| lost(&unit.requested.device_id))
+        Box::pin(self.newest(&unit.requested.device_id)).await?.ok_or_else(|| lost(&unit.requested.device_id))
     }
 
     /// The unit that a key finds.

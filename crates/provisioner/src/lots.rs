@@ -110,14 +110,16 @@ impl KnownLots {
         self.queue.iter().filter_map(|id| open.iter().find(|lot| is(lot, id)).cloned()).collect()
     }
 
+    /// Whether a lot's chain is at hand.
+    pub(crate) fn knows(&self, lot: &str) -> bool {
+        self.chains.lock().unwrap_or_else(PoisonError::into_inner).contains_key(lot)
+    }
+
     /// Puts a lot's chain on record the first time it is seen, so that retries are answered without the signer.
     ///
     /// # Errors
     /// What the store says.
     pub(crate) async fn learn(&self, act: &Act, lot: &str, chain: &[Bytes]) -> Result<(), Refusal> {
-        if self.chains.lock().unwrap_or_else(PoisonError::into_inner).contains_key(lot) {
-            return Ok(());
-        }
         let own = Act { request: None, ..act.clone() };
         let mut unit = own.unit(Fact::LotLearned(LotLearned { lot: lot.to_owned(), chain: chain.to_vec() }));
         unit.claims = vec![Claim { key: keys::lot_chain(lot), rule: Rule::Absent }];

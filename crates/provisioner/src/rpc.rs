@@ -1,6 +1,6 @@
 //! `countersign.provisioning.v1.ProvisioningService` over the desk: unary and stream go the same way.
 
-use std::{pin::Pin, sync::Arc};
+use std::sync::Arc;
 
 use api::{
     Refusal, RequestId,
@@ -10,9 +10,12 @@ use api::{
 use issuance::{KeyKind, SoftwareKey, make_csr};
 use mfg::{DeviceId, LotId};
 use records::{Caller, named, page, wire as convert};
-use service::{PeerIdentity, trace};
-use tokio::sync::mpsc;
-use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
+use service::{
+    PeerIdentity,
+    answers::{Answers, Gathered, answers},
+    trace,
+};
+use tokio_stream::StreamExt as _;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
@@ -34,30 +37,29 @@ pub(crate) struct ProvisioningRpc {
 }
 
 impl ProvisioningRpc {
-    /// Provisions one unit, and counts it.
+    /// Provisions one unit, and counts it. In a task that is not the caller's: a station that goes away cannot stop halfway what is on
+    /// record.
     async fn unit(&self, caller: Caller, request: Option<wire::UnitRequest>) -> Result<wire::Unit, Refusal> {
-        let outcome = self.provisioned(caller, request).await;
+        let outcome = match self.order(caller, request) {
+            Ok(order) => self.desk.provision(order).await,
+            Err(refusal) => Err(refusal),
+        };
         self.counts.count(&outcome);
         outcome
     }
 
-    async fn provisioned(&self, caller: Caller, request: Option<wire::UnitRequest>) -> Result<wire::Unit, Refusal> {
+    fn order(&self, caller: Caller, request: Option<wire::UnitRequest>) -> Result<UnitOrder, Refusal> {
         let request = request.ok_or_else(|| Refusal::malformed("request", "is missing"))?;
         let id = RequestId::parse(&request.request_id)?;
         let occasion = occasion(request.occasion)?;
         let lot = request.lot.map(|lot| LotId::parse(&lot).map_err(named(mfg::IdRefusal::reason))).transpose()?;
-        let order = UnitOrder {
+        Ok(UnitOrder {
             act: self.desk.act(caller, id),
             device_id: DeviceId::parse(&request.device_id).map_err(named(mfg::IdRefusal::reason))?,
             lot: lot.map(|lot| lot.to_string()),
             key: key_source(request.key)?,
             occasion,
-        };
-        // In a task of its own: a station that goes away cannot stop halfway what is on record.
-        let desk = Arc::clone(&self.desk);
-        tokio::spawn(trace::carried(async move { desk.provision(order).await }))
-            .await
-            .unwrap_or_else(|_| Err(Refusal::new("SHUTTING_DOWN", "the service ended before the unit was provisioned")))
+        })
     }
 }
 
@@ -92,6 +94,10 @@ impl ProvisioningRpc {
         self.desk.calls.clone().validate_device(asked).await.map_err(|s| Refusal::from_status(&s))?;
         Ok(wire::Unit { device_id: device_id.to_string(), lot, ..wire::Unit::default() })
     }
+}
+
+fn ended(before: &str) -> Refusal {
+    Refusal::new("SHUTTING_DOWN", format!("the service ended before the unit was {before}"))
 }
 
 /// A first certificate is the unmarked case.
@@ -156,12 +162,17 @@ impl ProvisioningService for ProvisioningRpc {
         let message = request.into_inner();
         let unit = match message.validate_only {
             true => self.validate(message.request).await?,
-            false => self.unit(caller, message.request).await?,
+            false => {
+                let service = self.clone();
+                tokio::spawn(trace::carried(async move { service.unit(caller, message.request).await }))
+                    .await
+                    .unwrap_or_else(|_| Err(ended("provisioned")))?
+            }
         };
         Ok(Response::new(wire::ProvisionResponse { unit: Some(unit) }))
     }
 
-    type ProvisionStreamStream = Pin<Box<dyn Stream<Item = Result<wire::ProvisionStreamResponse, Status>> + Send>>;
+    type ProvisionStreamStream = Gathered<Answers<Result<wire::ProvisionStreamResponse, Status>>>;
 
     async fn provision_stream(
         &self,
@@ -169,12 +180,12 @@ impl ProvisioningService for ProvisioningRpc {
     ) -> Result<Response<Self::ProvisionStreamStream>, Status> {
         let caller = Caller::of(&request)?;
         let mut requests = request.into_inner();
-        let (results, answers) = mpsc::channel(STREAM_WINDOW);
+        let (places, answers) = answers(STREAM_WINDOW);
         let service = self.clone();
         tokio::spawn(trace::carried(async move {
             while let Some(Ok(item)) = requests.next().await {
-                // Room for the answer first: who does not read answers is not read either.
-                let Ok(room) = results.clone().reserve_owned().await else { break };
+                // A place for the answer first: who does not read answers is not read either.
+                let Some(place) = places.take().await else { break };
                 let (service, caller) = (service.clone(), caller.clone());
                 let span = trace::serving(PROVISION_STREAM, &item.traceparent);
                 tokio::spawn(async move {
@@ -185,11 +196,11 @@ impl ProvisioningService for ProvisioningRpc {
                         Ok(unit) => wire::provision_stream_response::Result::Unit(unit),
                         Err(refusal) => wire::provision_stream_response::Result::Refusal(refusal.to_wire()),
                     };
-                    room.send(Ok(wire::ProvisionStreamResponse { request_id, result: Some(result) }));
+                    drop(place.fill(Ok(wire::ProvisionStreamResponse { request_id, result: Some(result) })));
                 });
             }
         }));
-        Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
+        Ok(Response::new(Gathered::new(answers)))
     }
 
     async fn confirm_written(
@@ -202,9 +213,9 @@ impl ProvisioningService for ProvisioningRpc {
         let device_id = DeviceId::parse(&message.device_id).map_err(named(mfg::IdRefusal::reason))?;
         let certificate = convert::read_digest("certificate_sha256", &message.certificate_sha256)?;
         let desk = Arc::clone(&self.desk);
-        let unit = tokio::spawn(async move { desk.confirm(act, &device_id, certificate).await }).await.unwrap_or_else(
-            |_| Err(Refusal::new("SHUTTING_DOWN", "the service ended before the unit was confirmed")),
-        )?;
+        let unit = tokio::spawn(async move { desk.confirm(act, &device_id, certificate).await })
+            .await
+            .unwrap_or_else(|_| Err(ended("confirmed")))?;
         Ok(Response::new(wire::ConfirmWrittenResponse { unit: Some(unit) }))
     }
 
@@ -228,9 +239,7 @@ impl ProvisioningService for ProvisioningRpc {
         let desk = Arc::clone(&self.desk);
         let unit = tokio::spawn(trace::carried(async move { desk.scrap(act, &device_id, &message.why).await }))
             .await
-            .unwrap_or_else(|_| {
-            Err(Refusal::new("SHUTTING_DOWN", "the service ended before the unit was scrapped"))
-        })?;
+            .unwrap_or_else(|_| Err(ended("scrapped")))?;
         Ok(Response::new(wire::ScrapUnitResponse { unit: Some(unit) }))
     }
 

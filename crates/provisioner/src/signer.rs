@@ -2,20 +2,24 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    future::poll_fn,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use api::{
     Refusal,
     issuance::v1::{
-        DeviceCertificate, DeviceRequest, IssueDevicesRequest, issuance_service_client::IssuanceServiceClient,
-        issue_devices_response,
+        DeviceCertificate, DeviceRequest, IssueDevicesRequest, IssueDevicesResponse,
+        issuance_service_client::IssuanceServiceClient, issue_devices_response,
     },
 };
-use service::{client::PeerChannel, trace};
+use service::{answers::Gathered, client::PeerChannel, trace};
 use tokio::sync::{mpsc, oneshot};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::Stream;
+use tonic::Streaming;
 use tracing::warn;
 
 /// Requests that may be on their way at once; a caller beyond that waits.
@@ -34,7 +38,10 @@ struct Asked {
     answer: oneshot::Sender<Answer>,
 }
 
-type Waiting = Arc<Mutex<HashMap<String, Vec<oneshot::Sender<Answer>>>>>;
+/// Who waits for an answer on one stream, by request id; none any more once it has ended.
+type Waiting = Arc<Mutex<Option<HashMap<String, Vec<oneshot::Sender<Answer>>>>>>;
+
+type Queue = Arc<Mutex<mpsc::Receiver<Asked>>>;
 
 /// The signer as the desk sees it.
 #[derive(Clone)]
@@ -76,21 +83,18 @@ impl Signer {
     }
 }
 
-async fn keep_open(mut client: IssuanceServiceClient<PeerChannel>, mut queue: mpsc::Receiver<Asked>) {
+async fn keep_open(mut client: IssuanceServiceClient<PeerChannel>, queue: mpsc::Receiver<Asked>) {
+    let queue = Arc::new(Mutex::new(queue));
     loop {
         // Nothing is opened before somebody needs it.
-        let Some(first) = queue.recv().await else { return };
-        let waiting = Waiting::default();
-        let (sender, receiver) = mpsc::channel(WINDOW);
-        let first = enter(&waiting, first);
-        if sender.try_send(first).is_err() {
-            continue;
-        }
-        match client.issue_devices(ReceiverStream::new(receiver)).await {
+        let Some(first) = poll_fn(|context| lock(&queue).poll_recv(context)).await else { return };
+        let waiting = Waiting::new(Mutex::new(Some(HashMap::new())));
+        let first = lock(&waiting).as_mut().map(|waiting| enter(waiting, first));
+        let requests = Requests { waiting: Arc::clone(&waiting), queue: Arc::clone(&queue), first };
+        match client.issue_devices(Gathered::new(requests)).await {
             Ok(response) => {
-                if pump(&mut queue, &waiting, &sender, response.into_inner()).await {
-                    return;
-                }
+                let why = read(&waiting, response.into_inner()).await;
+                fail_all(&waiting, &Refusal::new("UPSTREAM_UNREACHABLE", why));
             }
             Err(status) => {
                 let refusal = Refusal::from_status(&status);
@@ -102,73 +106,75 @@ async fn keep_open(mut client: IssuanceServiceClient<PeerChannel>, mut queue: mp
     }
 }
 
-/// Moves requests and answers until the stream breaks (false) or nobody asks any more (true).
-async fn pump(
-    queue: &mut mpsc::Receiver<Asked>,
-    waiting: &Waiting,
-    sender: &mpsc::Sender<IssueDevicesRequest>,
-    mut answers: tonic::Streaming<api::issuance::v1::IssueDevicesResponse>,
-) -> bool {
+/// Hands answers to those who wait for them, until the stream ends; why it did.
+async fn read(waiting: &Waiting, mut answers: Streaming<IssueDevicesResponse>) -> String {
     loop {
-        // A signer whose answers are not read takes no more requests, so answers are read while there is no room for one.
-        let next = async {
-            let room = sender.reserve().await;
-            (room, queue.recv().await)
-        };
-        tokio::select! {
-            (room, next) = next => {
-                let Some(asked) = next else { return true };
-                let request = enter(waiting, asked);
-                match room {
-                    Ok(room) => room.send(request),
-                    Err(_) => {
-                        fail_all(waiting, &Refusal::new("UPSTREAM_UNREACHABLE", "the stream to the signer broke"));
-                        return false;
-                    }
-                }
+        match answers.message().await {
+            Ok(Some(item)) => {
+                let outcome = match item.result {
+                    Some(issue_devices_response::Result::Certificate(certificate)) => Ok(certificate),
+                    Some(issue_devices_response::Result::Refusal(refusal)) => Err(Refusal::from_wire(refusal)),
+                    None => Err(Refusal::new("INTERNAL", "the signer answered nothing")),
+                };
+                leave(waiting, &item.request_id, outcome);
             }
-            answer = answers.message() => match answer {
-                Ok(Some(item)) => {
-                    let outcome = match item.result {
-                        Some(issue_devices_response::Result::Certificate(certificate)) => Ok(certificate),
-                        Some(issue_devices_response::Result::Refusal(refusal)) => Err(Refusal::from_wire(refusal)),
-                        None => Err(Refusal::new("INTERNAL", "the signer answered nothing")),
-                    };
-                    leave(waiting, &item.request_id, &outcome);
-                }
-                Ok(None) => {
-                    fail_all(waiting, &Refusal::new("UPSTREAM_UNREACHABLE", "the signer closed the stream"));
-                    return false;
-                }
-                Err(status) => {
-                    let refusal = Refusal::from_status(&status);
-                    warn!(%refusal, "the stream to the signer broke");
-                    fail_all(waiting, &Refusal::new("UPSTREAM_UNREACHABLE", refusal.message()));
-                    return false;
-                }
-            },
+            Ok(None) => return "the signer closed the stream".to_owned(),
+            Err(status) => {
+                let refusal = Refusal::from_status(&status);
+                warn!(%refusal, "the stream to the signer broke");
+                return refusal.message().to_owned();
+            }
         }
     }
 }
 
+/// What goes out on one stream, as fast as the signer takes it: straight from the queue.
+struct Requests {
+    waiting: Waiting,
+    queue: Queue,
+    first: Option<IssueDevicesRequest>,
+}
+
+impl Stream for Requests {
+    type Item = IssueDevicesRequest;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<IssueDevicesRequest>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first));
+        }
+        // Under one lock: what is taken from the queue is either entered, or left to the next stream.
+        let mut waiting = lock(&self.waiting);
+        let Some(waiting) = waiting.as_mut() else { return Poll::Ready(None) };
+        let asked = ready!(lock(&self.queue).poll_recv(context));
+        Poll::Ready(asked.map(|asked| enter(waiting, asked)))
+    }
+}
+
 /// Notes who waits for the answer; what is to be sent.
-fn enter(waiting: &Waiting, asked: Asked) -> IssueDevicesRequest {
+fn enter(waiting: &mut HashMap<String, Vec<oneshot::Sender<Answer>>>, asked: Asked) -> IssueDevicesRequest {
     let Asked { request, traceparent, answer } = asked;
-    let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
     waiting.entry(request.request_id.clone()).or_default().push(answer);
     IssueDevicesRequest { request: Some(request), traceparent }
 }
 
-fn leave(waiting: &Waiting, request_id: &str, outcome: &Answer) {
-    let answers = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(request_id);
-    for answer in answers.into_iter().flatten() {
+fn leave(waiting: &Waiting, request_id: &str, outcome: Answer) {
+    let answers = lock(waiting).as_mut().and_then(|waiting| waiting.remove(request_id)).unwrap_or_default();
+    let mut answers = answers.into_iter();
+    let Some(first) = answers.next() else { return };
+    for answer in answers {
         let _ = answer.send(outcome.clone());
+    }
+    let _ = first.send(outcome);
+}
+
+/// The stream has ended: nobody waits any more, and nothing more goes out on it.
+fn fail_all(waiting: &Waiting, refusal: &Refusal) {
+    let all = lock(waiting).take();
+    for answer in all.into_iter().flat_map(HashMap::into_values).flatten() {
+        let _ = answer.send(Err(refusal.clone()));
     }
 }
 
-fn fail_all(waiting: &Waiting, refusal: &Refusal) {
-    let all = std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
-    for answer in all.into_values().flatten() {
-        let _ = answer.send(Err(refusal.clone()));
-    }
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

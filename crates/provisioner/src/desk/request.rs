@@ -10,7 +10,7 @@ use api::{
 use bytes::Bytes;
 use issuance::{KeyKind, SigningKey as _, SoftwareKey, make_csr};
 use mfg::{DeviceId, DeviceState};
-use pki::{CertificateRequest, ParseReason, Sha256};
+use pki::{CertificateRequest, Sha256};
 use records::{Act, keys, named, refuse_conflict, reused, wire};
 use store::{Claim, Conflict, Rule};
 
@@ -61,6 +61,11 @@ impl Desk {
         if at_hand && let Some(unit) = self.record_request(order, asked_key, Rule::Absent, Rule::Absent, None).await? {
             return Ok(unit);
         }
+        Box::pin(self.looked_up(order, asked_key)).await
+    }
+
+    /// The request on record, after a look for it.
+    async fn looked_up(&self, order: &UnitOrder, asked_key: Option<Sha256>) -> Result<UnitOnRecord, Refusal> {
         for _ in 0..MOST_TRIES {
             match self.standing(order, asked_key.as_ref()).await? {
                 Standing::Found(unit) => return Ok(unit),
@@ -96,10 +101,10 @@ impl Desk {
         let lot = match (before, &order.lot) {
             (Some(before), _) => before.requested.lot.clone(),
             (None, Some(lot)) => lot.clone(),
-            (None, None) => self.lots.current().await?,
+            (None, None) => Box::pin(self.lots.current()).await?,
         };
         let (key_digest, server_made_key) = match (&order.key, asked_key) {
-            (KeySource::Server(kind), _) => (self.make_key(*kind).await?, true),
+            (KeySource::Server(kind), _) => (Box::pin(self.make_key(*kind)).await?, true),
             (KeySource::Device(csr), None) => (named_key(csr)?, false),
             (KeySource::Device(_), Some(digest)) => (digest, false),
         };
@@ -212,12 +217,9 @@ pub(super) fn in_progress(device_id: &str) -> Refusal {
         .retry_after(Duration::from_millis(50))
 }
 
-/// The key that a request names. Possession is the signer's to check; here it only tells two requests apart.
+/// The key that a request names. Whether it is one, and is possessed, is the signer's to check; here it only tells two requests apart.
 pub(super) fn named_key(csr: &[u8]) -> Result<Sha256, Refusal> {
-    CertificateRequest::named_key(csr).map(|key| key.sha256()).map_err(|error| {
-        let unsupported = error.kind() == ParseReason::KeyUnsupported;
-        Refusal::from_error(if unsupported { "CSR_KEY_NOT_ALLOWED" } else { "CSR_MALFORMED" }, &error)
-    })
+    CertificateRequest::named_key(csr).map_err(|error| Refusal::from_error("CSR_MALFORMED", &error))
 }
 
 /// A repeated request must ask for the same unit.

@@ -131,6 +131,17 @@ async fn whoever_waits_while_the_disk_works_shares_the_next_sync() {
 }
 
 #[tokio::test]
+async fn others_at_work_are_not_waited_for_for_ever() {
+    let mut bench = Bench::new(&FaultPlan::default());
+    let at_work: Vec<_> = (0..100).map(|_| bench.queue.at_work()).collect();
+    let alone = bench.commit(1, "b1");
+    assert_eq!(bench.entered.recv().await, Some(1));
+    bench.pass();
+    alone.await.unwrap().unwrap().unwrap();
+    drop(at_work);
+}
+
+#[tokio::test]
 async fn nobody_is_answered_before_the_commit_returns() {
     let mut bench = Bench::new(&FaultPlan::default());
     let (first, waiting) = bench.one_ahead_of(3).await;
