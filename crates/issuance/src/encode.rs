@@ -164,6 +164,15 @@ fn rcgen_algorithm(key: KeyAlgorithm) -> &'static rcgen::SignatureAlgorithm {
     }
 }
 
+/// A DER INTEGER above 0, from its octets, the most significant first.
+pub(crate) fn positive_integer(octets: &[u8]) -> Vec<u8> {
+    let zeros = octets.iter().take_while(|octet| **octet == 0).count().min(octets.len().saturating_sub(1));
+    let significant = octets.get(zeros..).unwrap_or_default();
+    // X.690 section 8.3: a set top bit would make it negative.
+    let sign: &[u8] = if significant.first().is_some_and(|top| top & 0x80 != 0) { &[0] } else { &[] };
+    tlv(0x02, &[sign, significant])
+}
+
 /// A DER UTF8String.
 pub(crate) fn utf8_string(text: &str) -> Vec<u8> {
     tlv(0x0c, &[text.as_bytes()])

@@ -4,7 +4,7 @@ use mfg::terms::{NameConstraintsProfile, Period};
 use pki::{DnsName, ObjectIdentifier, PublicKey, Sha256, UnixTime, oid};
 use rcgen::CustomExtension;
 
-use crate::encode::{object_identifier, tlv};
+use crate::encode::{object_identifier, positive_integer, tlv};
 
 /// An extension that a verifier may skip when it does not know it.
 pub(crate) fn plain(oid: ObjectIdentifier, value: Vec<u8>) -> CustomExtension {
@@ -21,12 +21,22 @@ pub(crate) fn key_id(key: &PublicKey) -> Vec<u8> {
 
 /// subjectKeyIdentifier (RFC 5280 section 4.2.1.2): never critical.
 pub(crate) fn subject_key_id(key: &PublicKey) -> CustomExtension {
-    plain(oid::SUBJECT_KEY_ID, tlv(0x04, &[&key_id(key)]))
+    plain(oid::SUBJECT_KEY_ID, subject_key_id_value(key))
+}
+
+/// The content of that extension.
+pub(crate) fn subject_key_id_value(key: &PublicKey) -> Vec<u8> {
+    tlv(0x04, &[&key_id(key)])
 }
 
 /// authorityKeyIdentifier (section 4.2.1.1): keyIdentifier alone, never critical.
 pub(crate) fn authority_key_id(issuer_key_id: &[u8]) -> CustomExtension {
-    plain(oid::AUTHORITY_KEY_ID, tlv(0x30, &[&tlv(0x80, &[issuer_key_id])]))
+    plain(oid::AUTHORITY_KEY_ID, authority_key_id_value(issuer_key_id))
+}
+
+/// The content of that extension.
+pub(crate) fn authority_key_id_value(issuer_key_id: &[u8]) -> Vec<u8> {
+    tlv(0x30, &[&tlv(0x80, &[issuer_key_id])])
 }
 
 /// nameConstraints (section 4.2.1.10) with one permitted dNSName.
@@ -63,12 +73,12 @@ pub(crate) fn policy(policy: ObjectIdentifier) -> CustomExtension {
 
 /// `Generation ::= INTEGER`.
 pub(crate) fn generation(oid: ObjectIdentifier, generation: mfg::Generation) -> CustomExtension {
-    let octets = generation.get().to_be_bytes();
-    let zeros = octets.iter().take_while(|octet| **octet == 0).count().min(3);
-    let significant: Vec<u8> = octets.iter().copied().skip(zeros).collect();
-    // X.690 section 8.3: a set top bit would make it negative.
-    let sign: &[u8] = if significant.first().is_some_and(|top| top & 0x80 != 0) { &[0] } else { &[] };
-    plain(oid, tlv(0x02, &[sign, &significant]))
+    plain(oid, generation_value(generation))
+}
+
+/// The content of that extension.
+pub(crate) fn generation_value(generation: mfg::Generation) -> Vec<u8> {
+    positive_integer(&generation.get().to_be_bytes())
 }
 
 fn generalized_time(time: UnixTime) -> String {

@@ -33,17 +33,37 @@ impl Signatory {
         extension::authority_key_id(&self.key_id)
     }
 
+    /// The content of that extension.
+    pub(crate) fn authority_key_id_value(&self) -> Vec<u8> {
+        extension::authority_key_id_value(&self.key_id)
+    }
+
+    /// Its name and algorithm, as they stand in everything that it issues.
+    pub(crate) fn octets(&self) -> &IssuerOctets {
+        &self.octets
+    }
+
     pub(crate) fn draft(
         &self,
-        mut params: CertificateParams,
+        params: CertificateParams,
         key: &PublicKey,
         serial: CertificateSerial,
         profile: Sha256,
         kind: Kind,
     ) -> Result<Draft, EncodeRefusal> {
-        params.serial_number = Some(rcgen::SerialNumber::from_slice(serial.as_bytes()));
-        let tbs = encode::tbs(&params, key, &self.octets)?;
+        let tbs = self.tbs(params, key, &serial)?;
         Ok(self.draft_of(tbs, key, serial, profile, kind))
+    }
+
+    /// The TBSCertificate, written by rcgen.
+    pub(crate) fn tbs(
+        &self,
+        mut params: CertificateParams,
+        key: &PublicKey,
+        serial: &CertificateSerial,
+    ) -> Result<Vec<u8>, EncodeRefusal> {
+        params.serial_number = Some(rcgen::SerialNumber::from_slice(serial.as_bytes()));
+        encode::tbs(&params, key, &self.octets)
     }
 
     /// A draft whose TBS was written before; None unless the TBS is one of this issuer's, in strict DER.
@@ -85,7 +105,15 @@ impl Signatory {
         Ok(Signed { der: encode::certificate(&parts.tbs, self.octets.algorithm, &signature), signature, parts })
     }
 
-    fn draft_of(&self, tbs: Vec<u8>, key: &PublicKey, serial: CertificateSerial, profile: Sha256, kind: Kind) -> Draft {
+    /// The draft with this TBSCertificate, which says the same as the other arguments.
+    pub(crate) fn draft_of(
+        &self,
+        tbs: Vec<u8>,
+        key: &PublicKey,
+        serial: CertificateSerial,
+        profile: Sha256,
+        kind: Kind,
+    ) -> Draft {
         let (tbs_digest, subject_key) = (Sha256::of(&tbs), key.sha256());
         let issuer_key = self.public_key().sha256();
         Draft { parts: Parts { tbs, tbs_digest, serial, subject_key, profile, issuer_key, kind } }

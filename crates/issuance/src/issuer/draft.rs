@@ -7,7 +7,7 @@ use super::{IssueRefusal, Issuer};
 use crate::csr::SubjectKey;
 use crate::cycle::{Draft, Kind, Receipt};
 use crate::profile::HandoffFields;
-use crate::profile::{OrderCaProfile, OrderProfiles, Period, check_name};
+use crate::profile::{Device, OrderCaProfile, OrderProfiles, Period, check_name};
 
 /// A handoff that the receiver has accepted. The receiver's name and identity keys are those of the terms.
 #[derive(Debug)]
@@ -116,8 +116,9 @@ impl<R: Receipt> Issuer<R> {
         let subtree = self.standing.subtree.as_ref().ok_or(IssueRefusal::NoDevicesHere)?;
         let dns_name = mfg::subtree::device_name(request.device, subtree)?;
         let key = request.key.public_key();
-        let params = profile.params(request.device, &dns_name, request.generation, key, &self.ca.signatory)?;
-        Ok(self.ca.signatory.draft(params, key, request.serial, profile.hash(), Kind::EndEntity)?)
+        let DeviceRequest { device: id, generation, ref serial, .. } = request;
+        let tbs = profile.tbs(&Device { id, dns_name: &dns_name, generation, key, serial }, &self.ca.signatory);
+        Ok(self.ca.signatory.draft_of(tbs, key, request.serial, profile.hash(), Kind::EndEntity))
     }
 
     /// Drafts an order CA. Only an anchor may.

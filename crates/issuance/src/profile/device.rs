@@ -2,12 +2,13 @@
 
 use mfg::{DeviceId, Generation, OidArc, Terms};
 use pki::path::Purpose;
-use pki::{DnsName, PublicKey, Sha256, oid};
+use pki::{CertificateSerial, DnsName, PublicKey, Sha256, oid};
 use rcgen::string::Ia5String;
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyUsagePurpose, SanType};
 use serde::{Deserialize, Serialize};
 
-use super::sample::{Criticality, Expected, prove_issued};
+use super::device_template::{Device, DeviceTemplate};
+use super::sample::{Criticality, Expected, prove_written};
 use super::{Period, ProfileRefusal, Stage, check_period, hash, name, params};
 use crate::encode::EncodeRefusal;
 use crate::extension;
@@ -28,6 +29,7 @@ pub struct DeviceProfileDocument {
 pub struct DeviceProfile {
     document: DeviceProfileDocument,
     hash: Sha256,
+    template: DeviceTemplate,
 }
 
 impl DeviceProfileDocument {
@@ -46,9 +48,29 @@ impl DeviceProfileDocument {
         check_period(&self.validity)?;
         stage.check_arc(&self.oid_arc)?;
         let hash = hash("device", &self)?;
-        let profile = DeviceProfile { document: self, hash };
+        let template = DeviceTemplate::of(&self)?;
+        let profile = DeviceProfile { document: self, hash, template };
         profile.prove()?;
         Ok(profile)
+    }
+}
+
+impl DeviceProfileDocument {
+    /// What a device's certificate says. Exactly one SAN: a leaf without a DNS name would escape the name constraints above it. No
+    /// basicConstraints: RFC 5280 section 4.2.1.9 takes their absence for "no CA".
+    pub(super) fn params(&self, device: &Device<'_>, issuer: &Signatory) -> Result<CertificateParams, EncodeRefusal> {
+        let mut params = params(name(None, device.id.as_str()), &self.validity);
+        let dns_name =
+            Ia5String::try_from(device.dns_name.as_str()).map_err(|cause| EncodeRefusal(cause.to_string()))?;
+        params.subject_alt_names = vec![SanType::DnsName(dns_name)];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.custom_extensions = vec![
+            extension::subject_key_id(device.key),
+            issuer.authority_key_id(),
+            extension::generation(self.oid_arc.generation(), device.generation),
+        ];
+        Ok(params)
     }
 }
 
@@ -65,27 +87,9 @@ impl DeviceProfile {
         &self.document
     }
 
-    /// Exactly one SAN: a leaf without a DNS name would escape the name constraints above it. No basicConstraints:
-    /// RFC 5280 section 4.2.1.9 takes their absence for "no CA".
-    pub(crate) fn params(
-        &self,
-        device: &DeviceId,
-        dns_name: &DnsName,
-        generation: Generation,
-        key: &PublicKey,
-        issuer: &Signatory,
-    ) -> Result<CertificateParams, EncodeRefusal> {
-        let mut params = params(name(None, device.as_str()), &self.document.validity);
-        let dns_name = Ia5String::try_from(dns_name.as_str()).map_err(|cause| EncodeRefusal(cause.to_string()))?;
-        params.subject_alt_names = vec![SanType::DnsName(dns_name)];
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        params.custom_extensions = vec![
-            extension::subject_key_id(key),
-            issuer.authority_key_id(),
-            extension::generation(self.document.oid_arc.generation(), generation),
-        ];
-        Ok(params)
+    /// The TBSCertificate of a device.
+    pub(crate) fn tbs(&self, device: &Device<'_>, issuer: &Signatory) -> Vec<u8> {
+        self.template.tbs(device, issuer)
     }
 
     fn prove(&self) -> Result<(), ProfileRefusal> {
@@ -104,9 +108,10 @@ impl DeviceProfile {
                 (self.document.oid_arc.generation(), Criticality::Plain),
             ],
         };
-        let build = |key: &PublicKey, issuer: &Signatory| {
-            Ok(self.params(&device, &dns_name, Generation::FIRST, key, issuer)?)
+        let build = |key: &PublicKey, serial: &CertificateSerial, issuer: &Signatory| {
+            let generation = Generation::FIRST;
+            Ok(self.tbs(&Device { id: &device, dns_name: &dns_name, generation, key, serial }, issuer))
         };
-        prove_issued(build, &expected)
+        prove_written(build, &expected)
     }
 }

@@ -5,6 +5,7 @@
 //! criticality with the design. So a profile that would issue something else cannot start.
 
 mod device;
+mod device_template;
 mod handoff;
 mod order;
 mod order_ca;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 pub use device::{DeviceProfile, DeviceProfileDocument};
+pub(crate) use device_template::Device;
 pub(crate) use handoff::HandoffFields;
 pub use handoff::{HandoffProfile, HandoffProfileDocument};
 pub use mfg::terms::Period;

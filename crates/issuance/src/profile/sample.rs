@@ -32,14 +32,31 @@ pub(super) fn prove_issued(
     build: impl FnOnce(&PublicKey, &Signatory) -> Result<CertificateParams, ProfileRefusal>,
     expected: &Expected<'_>,
 ) -> Result<(), ProfileRefusal> {
+    let write = |key: &PublicKey, serial: &CertificateSerial, issuer: &Signatory| {
+        Ok(issuer.tbs(build(key, issuer)?, key, serial)?)
+    };
+    prove_written(write, expected)
+}
+
+/// The same for a profile that writes its TBSCertificates itself.
+pub(super) fn prove_written(
+    write: impl FnOnce(&PublicKey, &CertificateSerial, &Signatory) -> Result<Vec<u8>, ProfileRefusal>,
+    expected: &Expected<'_>,
+) -> Result<(), ProfileRefusal> {
     let (root_key, subject) = (throw_away_key()?, throw_away_key()?);
     let root_params = ca_params(name(None, "sample root"), expected.validity, None, root_key.public_key());
     let root = self_signed(Arc::clone(&root_key), root_params)?;
     let signatory =
         Signatory::new(root_key, root.subject().der().to_vec(), root.subject_key_id().unwrap_or_default().to_vec());
-    let params = build(subject.public_key(), &signatory)?;
-    let sample = issue(&signatory, params, subject.public_key())?;
+    let serial = sample_serial()?;
+    let tbs = write(subject.public_key(), &serial, &signatory)?;
+    let sample = sign(&signatory, tbs, subject.public_key(), serial)?;
     compare(&sample, &root, expected)
+}
+
+/// Somebody to issue samples that are never signed.
+pub(super) fn sample_signatory() -> Result<Signatory, ProfileRefusal> {
+    Ok(Signatory::new(throw_away_key()?, crate::encode::name(&name(None, "sample root"))?, vec![0; 20]))
 }
 
 /// Signs a sample by its own key and compares.
@@ -83,9 +100,22 @@ fn self_signed(key: Arc<SoftwareKey>, params: CertificateParams) -> Result<Certi
 }
 
 fn issue(signatory: &Signatory, params: CertificateParams, key: &PublicKey) -> Result<Certificate, ProfileRefusal> {
-    let serial = CertificateSerial::from_bytes(&[1]).ok_or_else(|| wrong("1 is no serial"))?;
-    let draft = signatory.draft(params, key, serial, Sha256::of(b"sample"), Kind::Ca)?;
+    let serial = sample_serial()?;
+    sign(signatory, signatory.tbs(params, key, &serial)?, key, serial)
+}
+
+fn sign(
+    signatory: &Signatory,
+    tbs: Vec<u8>,
+    key: &PublicKey,
+    serial: CertificateSerial,
+) -> Result<Certificate, ProfileRefusal> {
+    let draft = signatory.draft_of(tbs, key, serial, Sha256::of(b"sample"), Kind::Ca);
     signatory.sign_unrecorded(draft).map_err(wrong)?.into_certificate().map_err(wrong)
+}
+
+fn sample_serial() -> Result<CertificateSerial, ProfileRefusal> {
+    CertificateSerial::from_bytes(&[1]).ok_or_else(|| wrong("1 is no serial"))
 }
 
 fn throw_away_key() -> Result<Arc<SoftwareKey>, ProfileRefusal> {
