@@ -199,6 +199,7 @@ impl Engine {
             synced(Synced { units: group.units, took: begun.elapsed() });
         }
         let mut core = self.lock();
+        core.keep(group.buffer);
         match written {
             Ok(()) => core.end_write(),
             Err(AppendError::Full) => core.fail(&Outcome::Full),

@@ -17,6 +17,9 @@ use crate::unit::{Conflict, Key, Position, Unit};
 
 use prost::Message;
 
+/// A larger buffer is not kept.
+const MOST_SPARE: usize = 1 << 20;
+
 /// What became of a group.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
@@ -113,6 +116,8 @@ pub(crate) struct Core {
     pub(crate) checkpoint_wanted: u64,
     pub(crate) checkpoint_done: u64,
     scratch: Vec<u8>,
+    /// For the next group: memory that was paid for once.
+    spare: Vec<u8>,
 }
 
 /// What is known of the group being written.
@@ -139,6 +144,7 @@ impl Core {
             checkpoint_wanted: 0,
             checkpoint_done: 0,
             scratch: Vec::new(),
+            spare: Vec::new(),
         }
     }
 
@@ -173,11 +179,19 @@ impl Core {
 
     /// Takes the group that was built, to be written; another starts.
     pub(crate) fn begin_write(&mut self) -> Group {
-        let next = Group::after(self.building.end);
+        let next = Group { buffer: std::mem::take(&mut self.spare), ..Group::after(self.building.end) };
         let mut group = std::mem::replace(&mut self.building, next);
         let layer = std::mem::take(&mut group.layer);
         self.writing = Some(Writing { layer, end: group.end, ticket: Arc::clone(&group.ticket) });
         group
+    }
+
+    /// Keeps the memory of a group that was written.
+    pub(crate) fn keep(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= MOST_SPARE {
+            buffer.clear();
+            self.spare = buffer;
+        }
     }
 
     /// The group being written is durable.
