@@ -16,7 +16,7 @@ use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::config::Limits;
-use crate::net::{BoxStream, Network};
+use crate::net::{BoxStream, Gathering, Network};
 use crate::tls::{Credentials, ExpectedPeer, PeerReason, PeerRefusal};
 
 pub use peer_channel::PeerChannel;
@@ -89,7 +89,7 @@ pub fn connect(
         .keep_alive_while_idle(true);
     Ok(endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
         let dialer = dialer.clone();
-        async move { dialer.dial().await.map(TokioIo::new) }
+        async move { dialer.dial().await.map(Gathering::new).map(TokioIo::new) }
     })))
 }
 

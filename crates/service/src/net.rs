@@ -1,5 +1,6 @@
 //! The network seam: listen and connect by address, over TCP or within the process.
 
+mod gathering;
 mod memory;
 mod tcp;
 
@@ -9,6 +10,7 @@ use std::pin::Pin;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub(crate) use gathering::Gathering;
 pub use memory::MemoryNetwork;
 pub use tcp::TcpNetwork;
 

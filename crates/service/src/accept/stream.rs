@@ -15,14 +15,14 @@ use tonic::transport::server::Connected;
 
 use super::PeerConnection;
 use super::peers::Counted;
-use crate::net::BoxStream;
+use crate::net::{BoxStream, Gathering};
 
 /// Octets of HTTP/2's connection preface (RFC 9113 section 3.4): until they are there, nobody else watches the time.
 const PREFACE: usize = 24;
 
 /// A connection whose peer is known. Holds its places among the connections until it is dropped.
 pub(crate) struct PeerStream {
-    stream: TlsStream<BoxStream>,
+    stream: Gathering<TlsStream<BoxStream>>,
     peer: PeerConnection,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     opening: Option<Opening>,
@@ -45,6 +45,7 @@ impl PeerStream {
         cut: CancellationToken,
     ) -> Self {
         let opening = Opening { octets: PREFACE, late: Box::pin(tokio::time::sleep(within)) };
+        let stream = Gathering::new(stream);
         Self { stream, peer, cut: Box::pin(cut.cancelled_owned()), opening: Some(opening), _places: places }
     }
 }
