@@ -10,6 +10,7 @@ mod context;
 mod error;
 mod follow;
 mod log;
+mod log_lines;
 mod metrics;
 mod process;
 mod running;

@@ -46,7 +46,7 @@ fn try_run<S: Service>(service: &S, args: &ServiceArgs) -> Result<(), StartError
     log::abort_on_panic();
     let config: S::Config = config::read(&args.config)?;
     let directory = ConfigDirectory::of(&args.config);
-    log::start(config.log())?;
+    let _lines = log::start(config.log())?;
     match args.command {
         Command::CheckConfig => {
             check(service, &config, &directory)?;

@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::follow::Looks;
+use super::log::LostLines;
 use super::serving::{self, Sockets};
 use super::{Context, Service, StartError, Stop, World};
 use crate::client::Reaches;
@@ -101,6 +102,7 @@ pub async fn start<S: Service>(
     let credentials = Credentials::load(config.identity(), config.peers(), &directory, clock)?;
     let tracing = Tracing::start(config.trace(), S::NAME, &credentials.own_id()).map_err(StartError::setup)?;
     let metrics = Metrics::new();
+    metrics.collect(LostLines);
     let context = Context {
         world,
         directory,
