@@ -131,6 +131,13 @@ fn words(bench: &Bench, report: &Report) -> String {
         None => "as fast as answers came".to_owned(),
     };
     let latency = report.latency_us;
+    let retries = report.retry_us.map_or_else(String::new, |again| {
+        format!(
+            "made again      p50 {}, p99 {} for requests that were answered long ago\n",
+            millis(again.p50),
+            millis(again.p99)
+        )
+    });
     format!(
         "Asked {way}: {} connections, {} in flight, {asked}, {} s.\n\
          \n\
@@ -140,7 +147,7 @@ fn words(bench: &Bench, report: &Report) -> String {
          latency        p50 {}, p90 {}, p99 {}, p99.9 {}\n\
          processor      {:.0} us a certificate in the services, {:.0} us in the client\n\
          durability     {:.3} syncs and {:.0} octets of journal a certificate\n\
-         memory         {:.0} MiB resident in the services\n",
+         memory         {:.0} MiB resident in the services, growing by {:.2} MiB a minute; {} descriptors, {} before\n{retries}",
         bench.clients,
         bench.in_flight,
         report.seconds,
@@ -158,6 +165,9 @@ fn words(bench: &Bench, report: &Report) -> String {
         report.syncs_per_cert,
         report.bytes_per_cert,
         mebibytes(report.rss_bytes),
+        report.rss_growth_per_min / f64::from(1 << 20),
+        report.descriptors.1,
+        report.descriptors.0,
     )
 }
 

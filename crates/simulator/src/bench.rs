@@ -16,15 +16,19 @@ mod requests;
 mod schedule;
 mod usage;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde::Serialize;
 
 use crate::{folder::Folder, process::Program};
-use drive::Drive;
+use drive::{Drive, Outcome};
 use face::{LineFace, SignerFace};
+use histogram::Histogram;
 use place::{Local, Place};
-use requests::Requests;
+use requests::{Asked, Requests};
 use schedule::Schedule;
 use usage::Usage;
 
@@ -157,7 +161,8 @@ impl Bench {
         let faces = (0..clients).map(|_| place.channel().map(&face)).collect::<anyhow::Result<Vec<F>>>()?;
         let window = (self.in_flight / clients).max(1);
         let drive = Drive { faces, mode: self.mode, window, requests: Arc::new(Requests::none(self.key)) };
-        let mut errors = self.prefill(&drive).await?;
+        let (mut errors, old) = self.prefill(&drive).await?;
+        let station = drive.faces.first().cloned();
 
         let before = ceiling::measure(self.key)?;
         let requests = Arc::new(Requests::prepare(self.key, self.expected(before))?);
@@ -172,23 +177,35 @@ impl Bench {
         let usage = watched.await??;
         let after = ceiling::measure(self.key)?;
         errors.merge(outcome.refusals());
-        Ok(Report::new(self, &outcome, &errors, &usage, f64::midpoint(before, after)))
+        let mut retries = Outcome::of(0, Histogram::new());
+        for asked in old {
+            let Some(station) = &station else { break };
+            retries.again(Instant::now(), station.call(asked).await);
+        }
+        errors.merge(retries.refusals());
+        let report = Report::new(self, &outcome, &errors, &usage, f64::midpoint(before, after));
+        Ok(Report { retry_us: (retries.issued > 0).then(|| LatencyMicros::of(&retries.latencies)), ..report })
     }
 
-    /// Devices that must be there before the measurement, by the same way and in pieces, so that memory stays small.
-    async fn prefill<F: face::Face>(&self, drive: &Drive<F>) -> anyhow::Result<report::Refusals> {
+    /// Devices that must be there before the measurement, by the same way and in pieces, so that memory stays small. Answers some of
+    /// their requests, to be made again.
+    async fn prefill<F: face::Face>(&self, drive: &Drive<F>) -> anyhow::Result<(report::Refusals, Vec<Asked>)> {
         const PIECE: u64 = 50_000;
+        const SAMPLED: usize = 2000;
+        let pieces = usize::try_from(self.prefill.div_ceil(PIECE))?;
+        let mut sample = Vec::new();
         let mut refusals = report::Refusals::default();
         let mut left = self.prefill;
         while left > 0 {
             let piece = left.min(PIECE);
             let count = usize::try_from(piece)?;
             let requests = Arc::new(Requests::prepare(self.key, count)?);
-            let outcome = drive.with(Mode::Stream, requests).run(Schedule::of(count)).await?;
+            let outcome = drive.with(Mode::Stream, Arc::clone(&requests)).run(Schedule::of(count)).await?;
             refusals.merge(outcome.refusals());
+            sample.extend(requests.sample(SAMPLED.div_ceil(pieces))?);
             left -= piece;
         }
-        Ok(refusals)
+        Ok((refusals, sample))
     }
 
     /// How many requests are worth preparing, given the ceiling: what is asked for beyond that is made on the way.

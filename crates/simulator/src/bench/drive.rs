@@ -65,6 +65,17 @@ impl Outcome {
         &self.refusals
     }
 
+    /// The answer to a request that was made again.
+    pub(super) fn again(&mut self, from: Instant, verdict: Verdict) {
+        match verdict {
+            Ok(()) => {
+                self.issued += 1;
+                self.latencies.record(from.elapsed());
+            }
+            Err(refusal) => self.refusals.add(&refusal, 1),
+        }
+    }
+
     fn merge(&mut self, other: &Self) {
         self.issued += other.issued;
         self.latencies.merge(&other.latencies);

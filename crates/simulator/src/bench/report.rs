@@ -41,6 +41,13 @@ pub struct Report {
     pub bytes_per_cert: f64,
     /// Resident memory of the services on the way, at the end.
     pub rss_bytes: u64,
+    /// What it grew by, in octets a minute, over the measured time.
+    pub rss_growth_per_min: f64,
+    /// Descriptors that the services on the way had open, at the beginning and at the end.
+    pub descriptors: (usize, usize),
+    /// From a request that was answered long ago, made again by one station alone, to the same answer; with a prefill only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_us: Option<LatencyMicros>,
     /// The refusals behind `errors`: how often each, and the first one's words.
     #[serde(skip)]
     pub refused: BTreeMap<&'static str, (u64, String)>,
@@ -126,6 +133,9 @@ impl Report {
             syncs_per_cert: each(usage.syncs as f64),
             bytes_per_cert: each(usage.journal_octets as f64),
             rss_bytes: usage.resident,
+            rss_growth_per_min: usage.growth,
+            descriptors: usage.descriptors,
+            retry_us: None,
             refused: refusals.0.clone(),
         }
     }
@@ -161,7 +171,8 @@ mod tests {
             concat!(
                 r#"{"mode":"stream","target":"line","issued":300,"errors":2,"seconds":2.0,"certs_per_s":150.0,"#,
                 r#""ceiling_per_s":600.0,"share":0.25,"latency_us":{"p50":0,"p90":0,"p99":0,"p999":0},"#,
-                r#""cpu_us_per_cert":{"server":100.0,"client":0.0},"syncs_per_cert":0.1,"bytes_per_cert":0.0,"rss_bytes":0}"#
+                r#""cpu_us_per_cert":{"server":100.0,"client":0.0},"syncs_per_cert":0.1,"bytes_per_cert":0.0,"rss_bytes":0,"#,
+                r#""rss_growth_per_min":0.0,"descriptors":[0,0]}"#
             )
         );
     }

@@ -74,13 +74,23 @@ impl Requests {
     /// The next request with its number. Beyond what was prepared it is made now, and the client costs that much more.
     pub(super) fn take(&self) -> anyhow::Result<(usize, Asked)> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
+        Ok((number, self.asked(number)?))
+    }
+
+    /// At most `count` of those that were prepared, from everywhere.
+    pub(super) fn sample(&self, count: usize) -> anyhow::Result<Vec<Asked>> {
+        let step = self.prepared.len().div_ceil(count.max(1)).max(1);
+        (0..self.prepared.len()).step_by(step).map(|number| self.asked(number)).collect()
+    }
+
+    fn asked(&self, number: usize) -> anyhow::Result<Asked> {
         let device_id = self.device_id(number);
         let csr = match (self.key, self.prepared.get(number)) {
             (DeviceKey::Server, _) => None,
             (DeviceKey::P256 | DeviceKey::P384 | DeviceKey::Ed25519, Some(csr)) => Some(csr.clone()),
             (DeviceKey::P256 | DeviceKey::P384 | DeviceKey::Ed25519, None) => Some(csr(self.key, &device_id)?),
         };
-        Ok((number, Asked { request_id: self.request_id(number).to_string(), device_id, csr }))
+        Ok(Asked { request_id: self.request_id(number).to_string(), device_id, csr })
     }
 
     fn device_id(&self, number: usize) -> String {

@@ -11,6 +11,8 @@ use tokio::{
 
 /// The unit of processor times in `/proc`: USER_HZ, 100 a second on every Linux that we build for (proc(5)).
 const TICK: Duration = Duration::from_millis(10);
+/// Between two looks at the services' memory.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long a service may take to write its metrics.
 const METRICS_TAKE: Duration = Duration::from_secs(5);
 
@@ -35,6 +37,10 @@ pub(super) struct Usage {
     pub(super) journal_octets: u64,
     /// Memory of the services that is resident at the end, in octets.
     pub(super) resident: u64,
+    /// How it went on growing, in octets a minute: the line that fits all looks at it best.
+    pub(super) growth: f64,
+    /// Descriptors that the services had open at the beginning and at the end.
+    pub(super) descriptors: (usize, usize),
 }
 
 /// Processor time of services and of this process.
@@ -75,14 +81,21 @@ impl Usage {
     pub(super) async fn between(services: &[Watched], begin: Instant, end: Instant) -> anyhow::Result<Self> {
         tokio::time::sleep_until(begin.into()).await;
         let before = Moment::now(services).await?;
-        tokio::time::sleep_until(end.into()).await;
+        let open_before = descriptors(services)?;
+        let mut looks = Vec::new();
+        while Instant::now() < end {
+            looks.push((begin.elapsed().as_secs_f64() / 60.0, resident_of(services)?));
+            tokio::time::sleep_until(end.min(Instant::now() + LOOK_EVERY).into()).await;
+        }
         let after = Moment::now(services).await?;
         Ok(Self {
             took: after.at - before.at,
             processor: after.processor.since(before.processor),
             syncs: after.syncs.saturating_sub(before.syncs),
             journal_octets: after.journal_octets.saturating_sub(before.journal_octets),
-            resident: services.iter().map(|s| resident(s.pid)).sum::<anyhow::Result<u64>>()?,
+            resident: resident_of(services)?,
+            growth: slope(&looks),
+            descriptors: (open_before, descriptors(services)?),
         })
     }
 }
@@ -115,6 +128,30 @@ fn ticks(stat: &str) -> Option<Duration> {
     let user: u32 = fields.next()?.parse().ok()?;
     let system: u32 = fields.next()?.parse().ok()?;
     TICK.checked_mul(user.checked_add(system)?)
+}
+
+fn resident_of(services: &[Watched]) -> anyhow::Result<u64> {
+    services.iter().map(|service| resident(service.pid)).sum()
+}
+
+/// Descriptors that the services have open.
+fn descriptors(services: &[Watched]) -> anyhow::Result<usize> {
+    let open = |service: &Watched| {
+        let path = format!("/proc/{}/fd", service.pid);
+        Ok(fs::read_dir(&path).with_context(|| format!("cannot read {path}"))?.count())
+    };
+    services.iter().map(open).sum()
+}
+
+/// Of the line with the least squares of the distances to all points; 0 for fewer than two.
+#[expect(clippy::cast_precision_loss, reason = "memory stays far below 2^52 octets")]
+fn slope(points: &[(f64, u64)]) -> f64 {
+    let count = points.len() as f64;
+    let mean_x = points.iter().map(|(x, _)| x).sum::<f64>() / count;
+    let mean_y = points.iter().map(|(_, y)| *y as f64).sum::<f64>() / count;
+    let spread: f64 = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
+    let together: f64 = points.iter().map(|(x, y)| (x - mean_x) * (*y as f64 - mean_y)).sum();
+    if spread > 0.0 { together / spread } else { 0.0 }
 }
 
 /// Octets of a process that are in memory.
@@ -160,6 +197,12 @@ mod tests {
         assert_eq!(ticks("7 no name"), None);
         assert!(processor_time("self").is_ok());
         assert!(resident(std::process::id()).unwrap() > 100_000);
+    }
+
+    #[test]
+    fn growth_is_the_slope_of_the_line_that_fits() {
+        assert!((slope(&[(0.0, 100), (1.0, 130), (2.0, 140), (3.0, 190)]) - 28.0).abs() < 1e-9);
+        assert!(slope(&[]).abs() < 1e-9 && slope(&[(1.0, 7)]).abs() < 1e-9);
     }
 
     #[test]
