@@ -56,7 +56,7 @@ impl Hasher for KeyHasher {
 impl KeyHasher {
     fn fold(&mut self, word: u64) {
         let product = u128::from(self.0 ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
-        let [low, high] = [product, product >> 64].map(|half| u64::try_from(half & u128::from(u64::MAX)).unwrap_or(0));
+        let (low, high) = (product as u64, (product >> 64) as u64);
         self.0 = low.rotate_left(32) ^ high;
     }
 }
