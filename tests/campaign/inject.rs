@@ -1,5 +1,5 @@
-//! The program under test, and what its system calls come to: `strace` fails them, leaves them out, or kills the process at them. The
-//! services are the shipped ones, without a line of code for this.
+//! The program under test, and what its system calls come to: `strace` fails them, leaves them out, or kills the process at them, and
+//! `faketime` gives it another clock. The services are the shipped ones, without a line of code for this.
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,11 @@ const WRAPPER: &str = r#"
     if [ -s "$1" ] && [ "$3" = "$(sed -n 1p "$1")" ]; then
         inject=$1; shift
         exec strace -D -f -qq -o "$inject.strace" -e trace="$(sed -n 2p "$inject")" -e inject="$(sed -n 3p "$inject")" "$0" "$@"
+    fi
+    if [ "$3" = intermediate-ca ] && [ -s "$1.clock" ]; then
+        export FAKETIME_TIMESTAMP_FILE="$1.clock" FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1
+        shift
+        exec faketime -f +0 sh -c 'unset FAKETIME; exec "$0" "$@"' "$0" "$@"
     fi
     shift; exec "$0" "$@"
 "#;
@@ -43,6 +48,25 @@ pub(crate) fn is_possible() -> bool {
         println!("SKIPPED: this machine does not let us trace a process with strace");
     }
     is_possible
+}
+
+/// Whether a process can be given another clock here; where it cannot, that is said.
+pub(crate) fn has_faketime() -> bool {
+    let faked = std::process::Command::new("faketime").args(["-f", "+0", "true"]).status();
+    let is_there = faked.is_ok_and(|status| status.success());
+    if !is_there {
+        println!("SKIPPED: this machine has no faketime");
+    }
+    is_there
+}
+
+/// How many seconds the signer's clock is ahead of ours: also while it runs, if it was started with some such clock.
+pub(crate) fn clock(folder: &Path, seconds: i64) {
+    let path = folder.with_extension("inject.clock");
+    let fresh = path.with_extension("fresh");
+    std::fs::write(&fresh, format!("{seconds:+}\n")).unwrap();
+    // Never a half of it.
+    std::fs::rename(fresh, path).unwrap();
 }
 
 /// Nothing more is injected.

@@ -1,5 +1,5 @@
-//! Campaigns against real processes: killed, cut off from power, out of disk, failed by it, with damaged files. Sixteen clients keep
-//! their own book of what they were told; afterwards the services must know all of that, to the octet, and not one unit more.
+//! Campaigns against real processes: killed, cut off from power, out of disk, failed by it, with damaged files, with a clock that
+//! jumps. Sixteen clients keep their own book of what they were told; afterwards the services must know all of that, to the octet, and not one unit more.
 //!
 //! What they do is a [`ground::Work`]: devices ([`issuing`]), orders ([`orders`]), lots that pass on ([`custody`]), the hub
 //! ([`registry`]); each is made of stories ([`story`]), and a story of calls ([`deed`]). What is done to the services meanwhile is in
@@ -10,6 +10,7 @@
 
 mod book;
 mod clients;
+mod clock;
 mod custody;
 mod damaged;
 mod deed;

@@ -10,7 +10,7 @@ use records::{Act, Caller, Standing, named};
 use service::{Clock, Workers};
 use store::Store;
 
-use crate::{handoff::Expiries, lots::Lots, manifests::Manifests, possession::OwnCa};
+use crate::{clock::LatestTime, handoff::Expiries, lots::Lots, manifests::Manifests, possession::OwnCa};
 
 /// What differs between a factory and a simulated world.
 #[derive(Clone)]
@@ -43,6 +43,8 @@ pub struct Authority {
     pub(crate) expiries: Expiries,
     /// The CA that signs here, at a root-ca.
     pub(crate) own_ca: Option<Arc<OwnCa>>,
+    /// The latest time that a record was given.
+    pub(crate) latest: LatestTime,
     /// How the store stands.
     pub(crate) standing: RwLock<Standing>,
     /// The brand's bundle; empty at a root-ca, whose registry says it.
@@ -68,6 +70,7 @@ impl Authority {
             manifests: Manifests::default(),
             expiries: Expiries::default(),
             own_ca: None,
+            latest: LatestTime::default(),
             standing: RwLock::default(),
             bundle: RwLock::default(),
         }
@@ -125,6 +128,8 @@ impl Authority {
     /// An act of the service itself, now.
     #[must_use]
     pub fn own_act(&self) -> Act {
-        Act { at: self.now(), caller: Caller::service(self.manufacturer.as_str()), request: None }
+        let now = self.now();
+        self.latest.note(now);
+        Act { at: now, caller: Caller::service(self.manufacturer.as_str()), request: None }
     }
 }

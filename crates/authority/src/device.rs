@@ -260,6 +260,7 @@ fn draft(
         now: authority.now(),
     };
     let draft = lot.issuer()?.draft_device(&lot.profiles, request).map_err(named(issuance::IssueRefusal::reason))?;
+    authority.note_time(&order.act);
     let key_digest = draft.subject_key_digest();
     let device_key = keys::device(order.device_id.as_str());
     let found_by = vec![device_key, keys::public_key(&key_digest), keys::certificate(draft.serial())];

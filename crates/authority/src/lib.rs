@@ -4,9 +4,10 @@
 //! that the first handoffs are taken from. From a lot, units are handed on (`handoff`) or become devices (`device`, through the [`Line`]). Both go
 //! through one cycle: draft -> recorded (durable) -> signed -> result recorded (durable) -> answered; see docs/ISSUANCE.md.
 //!
-//! It knows no network, no configuration and no clock of its own. Start at [`Authority`].
+//! It knows no network and no configuration; its clock is given to it, and doubted (`clock`). Start at [`Authority`].
 
 mod authority;
+mod clock;
 mod complete;
 mod device;
 mod handoff;

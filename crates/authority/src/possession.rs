@@ -70,6 +70,7 @@ impl Authority {
         let serial = self.serials.next_serial().map_err(named(issuance::SerialRefusal::reason))?;
         let draft =
             signer.key()?.draft_possession(code, serial, self.now()).map_err(named(issuance::IssueRefusal::reason))?;
+        self.note_time(act);
         let mut unit = act.unit(Fact::PossessionIntent(PossessionIntent {
             lot: lot.to_owned(),
             code: code.to_string(),

@@ -62,13 +62,13 @@ impl Authority {
     /// Refuses whatever would spend, give back or sign something.
     ///
     /// # Errors
-    /// `STORE_SUSPENDED`.
+    /// `STORE_SUSPENDED`, `CLOCK_BEHIND`; what the store says.
     pub fn check_may_issue(&self) -> Result<(), Refusal> {
         if self.standing().suspended {
             let what = "this store was restored from a backup and is not reconciled yet";
             return Err(Refusal::new("STORE_SUSPENDED", what).retry_after(OPERATORS_PATIENCE));
         }
-        Ok(())
+        self.check_clock()
     }
 
     /// Why what was recorded at a position signs nothing more, if it does not.

@@ -48,6 +48,7 @@ pub(crate) const TABLE: Table = &[
     own("/countersign.store.v1.StoreService/CopyStore", &[Role::Operator]),
     own("/countersign.store.v1.StoreService/GetSeenJournals", READERS),
     own("/countersign.store.v1.StoreService/ReconcileStore", &[Role::Operator]),
+    own("/countersign.store.v1.StoreService/AcceptClock", &[Role::Operator]),
     own(service::reflection::V1, READERS),
     own(service::reflection::V1ALPHA, READERS),
 ];

@@ -6,7 +6,7 @@ use std::{
 };
 
 use api::{
-    Refusal,
+    Refusal, RequestId,
     custody::v1::{Handoff, HandoffState},
     store::v1::ReconcileStoreRequest,
 };
@@ -63,6 +63,10 @@ impl Peers for ReceiversPeers {
             Ok(())
         };
         self.0.authority.seams.workers.run(work).await
+    }
+
+    fn accept_clock(&self, caller: Caller, request: RequestId) -> Result<(), Refusal> {
+        self.0.authority.accept_clock(caller, request)
     }
 }
 

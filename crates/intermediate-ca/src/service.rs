@@ -78,6 +78,7 @@ impl Service for IntermediateCa {
         });
         let refused = |e: api::Refusal| StartError::refused(e.reason(), e);
         authority.take_standing().map_err(refused)?;
+        authority.take_clock().map_err(refused)?;
         let lots = lots::load_all(&receiver).map_err(refused)?;
         let completed = complete_open_intents(&authority).map_err(refused)?;
         release_expired_offers(&authority).map_err(refused)?;

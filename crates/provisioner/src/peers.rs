@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use api::{Refusal, journal::v1::record::Fact, store::v1::ReconcileStoreRequest};
+use api::{Refusal, RequestId, journal::v1::record::Fact, store::v1::ReconcileStoreRequest};
 use mfg::ManufacturerId;
-use records::{Caller, Peers, not_suspended, read, refuse_store};
+use records::{Caller, Peers, clock_not_behind, not_suspended, read, refuse_store};
 use store::{Position, Store};
 
 /// The line, which issues nothing itself and is never suspended.
@@ -34,5 +34,9 @@ impl Peers for LinesPeers {
 
     async fn reconcile(&self, _: Caller, _: ReconcileStoreRequest) -> Result<(), Refusal> {
         Err(not_suspended())
+    }
+
+    fn accept_clock(&self, _: Caller, _: RequestId) -> Result<(), Refusal> {
+        Err(clock_not_behind())
     }
 }

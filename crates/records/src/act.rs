@@ -109,5 +109,7 @@ fn kind(fact: &Fact) -> u16 {
         Fact::HubDevicesCreated(_) => 66,
         Fact::StoreRestored(_) => 70,
         Fact::StoreReconciled(_) => 71,
+        Fact::ClockBehind(_) => 72,
+        Fact::ClockRight(_) => 73,
     }
 }

@@ -97,6 +97,12 @@ pub fn certificate(serial: &CertificateSerial) -> Key {
     Key::new("certificate", &[serial.as_bytes()])
 }
 
+/// Whether the clock is behind the journal.
+#[must_use]
+pub fn clock() -> Key {
+    Key::new("clock", &[])
+}
+
 /// The reconciliation after a restore.
 #[must_use]
 pub fn reconciled(restored_at: u64) -> Key {

@@ -26,5 +26,5 @@ pub use open::{OpenedStore, init_store, open_store};
 pub use read::{read, read_at, replayed};
 pub use refuse::{named, refuse_conflict, refuse_store};
 pub use scan::scan;
-pub use standing::{Standing, reconciled_unit, restored_unit};
-pub use store_rpc::{Peers, StoreRpc, not_suspended};
+pub use standing::{Behind, Standing, reconciled_unit, restored_unit};
+pub use store_rpc::{Peers, StoreRpc, clock_not_behind, not_suspended};

@@ -140,6 +140,10 @@ impl<S: Store> Store for Guarded<S> {
         self.store.head()
     }
 
+    fn last(&self) -> Result<Option<Position>, StoreError> {
+        self.watch(self.store.last())
+    }
+
     fn history(&self, from: Position, limit: usize) -> Result<Page, StoreError> {
         self.watch(self.store.history(from, limit))
     }

@@ -1,4 +1,4 @@
-//! Whether a store may be issued from: what restoring it and reconciling it put on record.
+//! Whether a store may be issued from: what restoring it, reconciling it, and a clock that jumps put on record.
 //!
 //! A backup is an older state of a journal, and nothing in the store tells what came after. So a restored store of a CA says that it is
 //! one, in its own journal, and issues nothing until those who saw more of it were heard.
@@ -26,6 +26,17 @@ pub struct Standing {
     pub suspended: bool,
     /// What was in the journal before this position signs nothing more.
     pub retired_before: Option<Position>,
+    /// The clock was found behind the journal, and is not right yet.
+    pub clock_behind: Option<Behind>,
+}
+
+/// A clock that jumped back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Behind {
+    /// Where that is on record.
+    pub at: Position,
+    /// The latest time that a record had.
+    pub latest: UnixTime,
 }
 
 impl Standing {
@@ -38,7 +49,7 @@ impl Standing {
         reason = "every other fact is about something else, also one that is added later"
     )]
     pub fn of(store: &dyn Store) -> Result<Self, Refusal> {
-        let mut standing = Self::default();
+        let mut standing = Self { clock_behind: behind(store)?, ..Self::default() };
         let mut after: Option<String> = None;
         loop {
             let page = store.list(LIST, after.as_deref(), store::MAX_LISTED).map_err(|e| refuse_store(&e))?;
@@ -70,6 +81,13 @@ impl Standing {
     pub fn retires(&self, at: Position) -> bool {
         self.retired_before.is_some_and(|before| at < before)
     }
+}
+
+/// Whether the newest word on the clock is that it is behind.
+fn behind(store: &dyn Store) -> Result<Option<Behind>, Refusal> {
+    let Some(record) = store.get(&keys::clock()).map_err(|e| refuse_store(&e))? else { return Ok(None) };
+    let Fact::ClockBehind(behind) = read(&record)?.1 else { return Ok(None) };
+    Ok(Some(Behind { at: record.position, latest: UnixTime::new(behind.latest) }))
 }
 
 /// The unit that says that a store was made of a backup: the first one after its end.

@@ -41,6 +41,12 @@ pub trait Peers: Send + Sync + 'static {
     /// # Errors
     /// `STORE_NOT_SUSPENDED`, `RECONCILIATION_INCOMPLETE`, `JOURNAL_ROLLED_BACK`, `REQUEST_ID_REUSED`.
     async fn reconcile(&self, caller: Caller, request: proto::ReconcileStoreRequest) -> Result<(), Refusal>;
+
+    /// Takes the clock as right. Blocks.
+    ///
+    /// # Errors
+    /// `CLOCK_NOT_BEHIND`, `REQUEST_ID_REUSED`.
+    fn accept_clock(&self, caller: Caller, request: RequestId) -> Result<(), Refusal>;
 }
 
 /// Of a service whose store is never suspended and that saw nobody's journal.
@@ -55,6 +61,16 @@ impl Peers for NoPeers {
     async fn reconcile(&self, _: Caller, _: proto::ReconcileStoreRequest) -> Result<(), Refusal> {
         Err(not_suspended())
     }
+
+    fn accept_clock(&self, _: Caller, _: RequestId) -> Result<(), Refusal> {
+        Err(clock_not_behind())
+    }
+}
+
+/// There is nothing to accept.
+#[must_use]
+pub fn clock_not_behind() -> Refusal {
+    Refusal::new("CLOCK_NOT_BEHIND", "the clock of this service is not behind its journal")
 }
 
 /// There is nothing to reconcile.
@@ -129,6 +145,17 @@ impl StoreService for StoreRpc {
         Ok(Response::new(proto::ReconcileStoreResponse { store: Some(self.now().await?) }))
     }
 
+    async fn accept_clock(
+        &self,
+        request: Request<proto::AcceptClockRequest>,
+    ) -> Result<Response<proto::AcceptClockResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let id = RequestId::parse(&request.into_inner().request_id)?;
+        let peers = Arc::clone(&self.peers);
+        Workers::Threads.run(move || peers.accept_clock(caller, id)).await?;
+        Ok(Response::new(proto::AcceptClockResponse { store: Some(self.now().await?) }))
+    }
+
     type CopyStoreStream = Pin<Box<dyn Stream<Item = Result<proto::CopyStoreResponse, Status>> + Send>>;
 
     async fn copy_store(&self, _: Request<proto::CopyStoreRequest>) -> Result<Response<Self::CopyStoreStream>, Status> {
@@ -179,7 +206,11 @@ fn read_on(mut copy: StoreCopy) -> Option<(Piece, StoreCopy)> {
 }
 
 fn store_to_wire(identity: &StoreIdentity, head: Head, standing: &Standing) -> proto::Store {
-    let state = if standing.suspended { proto::StoreState::Suspended } else { proto::StoreState::Serving };
+    let state = match (standing.suspended, standing.clock_behind) {
+        (true, _) => proto::StoreState::Suspended,
+        (false, Some(_)) => proto::StoreState::ClockBehind,
+        (false, None) => proto::StoreState::Serving,
+    };
     proto::Store {
         state: state.into(),
         restored_at: standing.restored_at.map(Position::as_u64),

@@ -53,6 +53,7 @@ pub(crate) const TABLE: Table = &[
     own("/countersign.store.v1.StoreService/CopyStore", &[Role::Operator]),
     own("/countersign.store.v1.StoreService/GetSeenJournals", READERS),
     own("/countersign.store.v1.StoreService/ReconcileStore", &[Role::Operator]),
+    own("/countersign.store.v1.StoreService/AcceptClock", &[Role::Operator]),
     own(service::reflection::V1, &[Role::Operator, Role::Auditor]),
     own(service::reflection::V1ALPHA, &[Role::Operator, Role::Auditor]),
 ];

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use api::{Refusal, store::v1::ReconcileStoreRequest};
+use api::{Refusal, RequestId, store::v1::ReconcileStoreRequest};
 use authority::complete_open_intents;
 use records::{Caller, Peers};
 use tracing::info;
@@ -29,5 +29,9 @@ impl Peers for BrandsPeers {
             Ok(())
         };
         self.0.authority.seams.workers.run(work).await
+    }
+
+    fn accept_clock(&self, caller: Caller, request: RequestId) -> Result<(), Refusal> {
+        self.0.authority.accept_clock(caller, request)
     }
 }

@@ -83,6 +83,7 @@ impl Service for RootCa {
             root: Arc::new(root),
         });
         authority.take_standing().map_err(|e| StartError::refused(e.reason(), e))?;
+        authority.take_clock().map_err(|e| StartError::refused(e.reason(), e))?;
         orders::load_all(&orders).map_err(|e| StartError::refused(e.reason(), e))?;
         let completed = complete_open_intents(&authority).map_err(|e| StartError::refused(e.reason(), e))?;
         release_expired_offers(&authority).map_err(|e| StartError::refused(e.reason(), e))?;

@@ -257,6 +257,10 @@ impl Store for EmbeddedStore {
         self.engine.head()
     }
 
+    fn last(&self) -> Result<Option<Position>, StoreError> {
+        self.engine.last()
+    }
+
     fn history(&self, from: Position, limit: usize) -> Result<Page, StoreError> {
         self.engine.history(from, limit)
     }

@@ -222,6 +222,10 @@ impl Engine {
         Head { position: Position::from_u64(end.position), chain: Sha256::from_bytes(end.chain) }
     }
 
+    pub(crate) fn last(&self) -> Result<Option<Position>, StoreError> {
+        Ok(self.running()?.durable.last.map(Position::from_u64))
+    }
+
     /// The durable end, while the engine runs.
     pub(crate) fn checked_head(&self) -> Result<Head, StoreError> {
         let end = self.running()?.durable;

@@ -240,6 +240,12 @@ impl Store for MemoryStore {
         self.lock().head()
     }
 
+    fn last(&self) -> Result<Option<Position>, StoreError> {
+        let memory = self.running()?;
+        let head = memory.head().position.as_u64();
+        Ok(memory.frames.range(..head).next_back().map(|(at, _)| Position::from_u64(*at)))
+    }
+
     fn history(&self, from: Position, limit: usize) -> Result<Page, StoreError> {
         let memory = self.running()?;
         let head = memory.head();

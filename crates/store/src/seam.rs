@@ -54,6 +54,9 @@ pub trait Store: Send + Sync {
     /// The durable end of the journal.
     fn head(&self) -> Head;
 
+    /// Where the newest durable record starts; none in an empty journal.
+    fn last(&self) -> Result<Option<Position>, StoreError>;
+
     /// The journal in order, from a record's position (0 is the first), at most `limit` records: for audit and rebuild.
     fn history(&self, from: Position, limit: usize) -> Result<Page, StoreError>;
 }

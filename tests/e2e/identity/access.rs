@@ -201,6 +201,7 @@ const AT_ROOT_CA: &[(&str, &str)] = &[
     ("store.v1.StoreService/CopyStore", "O"),
     ("store.v1.StoreService/GetSeenJournals", "OA"),
     ("store.v1.StoreService/ReconcileStore", "O"),
+    ("store.v1.StoreService/AcceptClock", "O"),
 ];
 
 /// Operators hand on, the line issues, receivers receive.
@@ -238,6 +239,7 @@ const AT_INTERMEDIATE_CA: &[(&str, &str)] = &[
     ("store.v1.StoreService/CopyStore", "O"),
     ("store.v1.StoreService/GetSeenJournals", "OA"),
     ("store.v1.StoreService/ReconcileStore", "O"),
+    ("store.v1.StoreService/AcceptClock", "O"),
 ];
 
 /// Stations work.
@@ -254,6 +256,7 @@ const AT_PROVISIONER: &[(&str, &str)] = &[
     ("store.v1.StoreService/CopyStore", "O"),
     ("store.v1.StoreService/GetSeenJournals", "OA"),
     ("store.v1.StoreService/ReconcileStore", "O"),
+    ("store.v1.StoreService/AcceptClock", "O"),
 ];
 
 /// Operators manage, and lines register what they issued.
@@ -288,4 +291,5 @@ const AT_HUB: &[(&str, &str)] = &[
     ("store.v1.StoreService/CopyStore", "O"),
     ("store.v1.StoreService/GetSeenJournals", "OA"),
     ("store.v1.StoreService/ReconcileStore", "O"),
+    ("store.v1.StoreService/AcceptClock", "O"),
 ];

@@ -87,7 +87,7 @@ impl Authority {
         };
         let draft =
             source.issuer()?.draft_handoff(&source.profiles, request).map_err(named(issuance::IssueRefusal::reason))?;
-
+        self.note_time(act);
         let mut unit = act.unit(Fact::HandoffIntent(HandoffIntent {
             offered_at: current.offered_at.as_u64(),
             lot: lot.to_owned(),

@@ -9,7 +9,7 @@ use std::{
 use api::Refusal;
 use pki::UnixTime;
 use records::refuse_store;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::state::{Current, Stage};
 use crate::authority::Authority;
@@ -53,12 +53,13 @@ pub fn release_expired_offers(authority: &Arc<Authority>) -> Result<(), Refusal>
         loop {
             ticks.tick().await;
             let Some(authority) = weak.upgrade() else { return };
-            if authority.expiries.due(authority.now()).is_empty() {
-                continue;
-            }
             let workers = authority.seams.workers;
             let released = workers.run(move || {
-                authority.release_expired();
+                // Also while nobody asks for anything: a clock that jumped is noticed, and one that is right again.
+                match authority.check_may_issue() {
+                    Ok(()) => authority.release_expired(),
+                    Err(refusal) => debug!(%refusal, "offers keep their units for now"),
+                }
                 Ok(())
             });
             if released.await.is_err() {

@@ -57,6 +57,7 @@ impl Authority {
         receiver.check_active()?;
         let facts = self.facts_of_offer(&source, order)?;
         let expires_at = expiry(act.at, order.ttl_seconds)?;
+        self.note_time(act);
         let offered = HandoffOffered { facts: Some(wire::facts(&facts)), source: source.id.clone(), expires_at };
         let mut unit = act.unit(Fact::HandoffOffered(offered.clone()));
         unit.claims = vec![

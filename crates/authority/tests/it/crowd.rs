@@ -11,7 +11,7 @@ use std::{
 
 use api::Refusal;
 use authority::Occasion;
-use mfg::{Remaining, Tally};
+use mfg::{Phase, Remaining, Tally};
 use pki::Sha256;
 use service::Workers;
 
@@ -68,7 +68,12 @@ fn settled(ask: impl Fn() -> Result<Told, Refusal>) -> Result<Told, Refusal> {
 fn assert_within(tally: &Tally) {
     let spent = tally.provisioned() + tally.handed_over() + tally.reserved() + tally.scrapped();
     assert!(spent <= UNITS, "one unit too many: {tally}");
-    assert_eq!(tally.remaining(), Remaining::Units(UNITS - spent));
+    let left = match tally.phase() {
+        Phase::Open => UNITS - spent,
+        // What remained is void.
+        Phase::Closed => 0,
+    };
+    assert_eq!(tally.remaining(), Remaining::Units(left));
 }
 
 fn first(device: u32) -> Ask {
@@ -234,6 +239,32 @@ fn five_thousand_replacements_and_reworks_spend_nothing_and_keep_their_caps() {
             "WRITTEN_CERTIFICATE_DIFFERS",
         ],
     );
+}
+
+/// A unit that is in doubt keeps its lot open, and a lot that is closed gives no unit, whoever is faster.
+#[test]
+fn a_lot_closes_before_an_issuance_or_not_at_all() {
+    let (mut closed, mut open) = (0, 0);
+    for round in 0..40 {
+        let mut shop = shop(Kind::Memory);
+        let outcomes = crowd(&shop, 8, |n| match n % 2 == round % 2 {
+            true => vec![Ask::Close { request: 6_000_000 + u64::from(n) }],
+            false => vec![first(n)],
+        });
+        let tally = shop.tally();
+        match tally.phase() {
+            Phase::Closed => {
+                assert_eq!(tally.provisioned(), 0, "closed with a unit in doubt");
+                closed += 1;
+            }
+            Phase::Open => {
+                assert_eq!(tally.provisioned(), 4);
+                open += 1;
+            }
+        }
+        assert_exact(&mut shop, &outcomes, &["LOT_CLOSED", "UNITS_IN_DOUBT"]);
+    }
+    println!("40 races of closing and issuing: {closed} closed, {open} stayed open");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! nothing is lost, nothing is there twice, and never is there one unit too many, whatever fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod clock;
 mod crowd;
 mod handoffs;
 mod lots;

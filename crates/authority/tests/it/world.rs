@@ -35,6 +35,11 @@ impl House {
         Self::new("factory-y", LOT, 100)
     }
 
+    /// The factory with a lot of so many units.
+    pub(crate) fn with_units(units: u64) -> Self {
+        Self::new("factory-y", LOT, units)
+    }
+
     fn new(id: &'static str, lot: &str, units: u64) -> Self {
         let faults = FaultPlan::default();
         let identity = StoreIdentity::new("authority", id, [1; 16]).unwrap();

@@ -44,6 +44,13 @@ pub(super) const STORE: &[Verb] = &[
         ],
     )
     .own(&[GET_SEEN], reconcile),
+    changes(
+        "accept-clock",
+        "Says that the clock is right although the journal has later times; then issuing goes on.",
+        "countersign store accept-clock --at intermediate-ca",
+        &["countersign.store.v1.StoreService/AcceptClock"],
+        &[],
+    ),
 ];
 
 /// `store reconcile`: what the own line saw is looked up, what others saw is said.

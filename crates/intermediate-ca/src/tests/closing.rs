@@ -58,3 +58,29 @@ async fn a_key_that_survived_the_closing_of_its_lot_is_destroyed_at_the_next_sta
     factory.start_again();
     assert_eq!(standing(&factory), LotState::Closed);
 }
+
+/// What cannot be removed stays until it can; meanwhile nothing signs with it, and nobody is told that the lot is closed.
+#[tokio::test]
+async fn a_key_that_cannot_be_destroyed_signs_nothing_and_is_destroyed_later() {
+    let mut factory = Factory::new();
+    factory.receive(1, LOT).await.unwrap();
+    let file = factory.key_files().remove(0);
+    let key = std::fs::read(&file).unwrap();
+    // A folder with something in it takes the file's place.
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    std::fs::write(file.join("in-the-way"), "").unwrap();
+    assert!(close(&factory.receiver, &factory.act(2), &lot(LOT)).is_err());
+    assert!(factory.receiver.authority.lots.get(LOT).unwrap().issuer().is_err());
+    assert_eq!(factory.store.tally(&keys::lot(LOT)).unwrap().unwrap().phase(), Phase::Closed);
+    factory.faults.clear();
+    factory.store.power_cut();
+    let again = receiver(&factory.store, &factory.clock, &factory.folder, &factory.sender);
+    assert!(lots::load_all(&again).is_err(), "a service does not start beside the live key of a closed lot");
+
+    std::fs::remove_dir_all(&file).unwrap();
+    std::fs::write(&file, key).unwrap();
+    factory.start_again();
+    assert_eq!(standing(&factory), LotState::Closed);
+    close(&factory.receiver, &factory.act(2), &lot(LOT)).unwrap();
+}

@@ -59,6 +59,10 @@ impl Store for Gated {
         self.store.head()
     }
 
+    fn last(&self) -> Result<Option<Position>, StoreError> {
+        self.store.last()
+    }
+
     fn history(&self, from: Position, limit: usize) -> Result<Page, StoreError> {
         self.store.history(from, limit)
     }

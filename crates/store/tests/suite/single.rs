@@ -53,9 +53,12 @@ pub fn unchanged(store: S) {
 }
 
 pub fn any(store: S) {
+    assert_eq!(store.last().unwrap(), None);
     one(&*store, unit("1", &[("a", Rule::Any), ("b", Rule::Any)])).unwrap();
     one(&*store, unit("2", &[("a", Rule::Any)])).unwrap();
     assert_eq!((payload(&*store, "a").unwrap(), payload(&*store, "b").unwrap()), ("2".into(), "1".into()));
+    let newest = store.read(store.last().unwrap().unwrap()).unwrap();
+    assert_eq!((newest.payload, newest.chain), (b"2".to_vec(), store.head().chain));
 }
 
 pub fn refused_changes_nothing(store: S) {
