@@ -56,6 +56,15 @@ pub(crate) enum Outcome {
     Later(Refusal),
 }
 
+/// What a destination answered to a batch.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    /// What became of each delivery, in order.
+    pub(crate) outcomes: Vec<Outcome>,
+    /// Where the backup ended that the destination was last restored from; 0 when it never was.
+    pub(crate) restored_at: u64,
+}
+
 /// Who gets deliveries.
 #[tonic::async_trait]
 pub(crate) trait Destination: Send + Sync + 'static {
@@ -75,7 +84,7 @@ pub(crate) trait Destination: Send + Sync + 'static {
     ///
     /// # Errors
     /// When nothing is known of any of them: all are tried again.
-    async fn deliver(&self, feed: &str, batch: &[Delivery<Self::Content>]) -> Result<Vec<Outcome>, Refusal>;
+    async fn deliver(&self, feed: &str, batch: &[Delivery<Self::Content>]) -> Result<Answered, Refusal>;
 }
 
 /// What an outbox works with.
@@ -101,6 +110,8 @@ pub(crate) struct Outbox<D: Destination> {
     /// What is read next after a restart.
     recorded: Position,
     feed: String,
+    /// Which restore of the destination this feed began after.
+    restored_at: u64,
 }
 
 impl<D: Destination> Outbox<D> {
@@ -114,21 +125,20 @@ impl<D: Destination> Outbox<D> {
         // else: it begins a new one, and tells everything again.
         let restored_at = Standing::of(tools.store.as_ref())?.restored_at;
         let place = place.filter(|record| restored_at.is_none_or(|restored_at| record.position > restored_at));
-        let (next, feed) = match place.map(|record| read(&record)).transpose()? {
-            Some((_, Fact::OutboxAdvanced(advanced))) => (advanced.next, advanced.feed),
+        let advanced = match place.map(|record| read(&record)).transpose()? {
+            Some((_, Fact::OutboxAdvanced(advanced))) => advanced,
             Some(_) => return Err(Refusal::new("JOURNAL_DAMAGED", "an outbox's place is on no such record")),
             None => {
-                let mut octets = [0; 16];
-                SystemEntropy.fill(&mut octets).map_err(records::named(issuance::EntropyRefusal::reason))?;
-                let feed = RequestId::from_octets(octets).to_string();
-                let unit = place_unit::<D>(&act(&tools), Position::from_u64(0), &feed);
+                let begun = begin::<D>(0)?;
+                let unit = place_unit(&act(&tools), begun.clone());
                 records::commit_one(tools.store.as_ref(), unit)?.map_err(|c| refuse_conflict(&c, ""))?;
-                (0, feed)
+                begun
             }
         };
+        let OutboxAdvanced { next, feed, destination_restored_at: restored_at, .. } = advanced;
         let next = Position::from_u64(next);
         let place = OutboxPlace::new(D::NAME, next, quarantined(tools.store.as_ref(), D::NAME)?);
-        Ok(Self { tools, destination: Arc::new(destination), next, place, recorded: next, feed })
+        Ok(Self { tools, destination: Arc::new(destination), next, place, recorded: next, feed, restored_at })
     }
 
     /// How far it is, for `/metrics`.
@@ -168,7 +178,10 @@ impl<D: Destination> Outbox<D> {
             }
             return Ok(if at_end { Progress::Idle } else { Progress::Moved });
         }
-        let outcomes = self.destination.deliver(&self.feed, &batch).await?;
+        let Answered { outcomes, restored_at } = self.destination.deliver(&self.feed, &batch).await?;
+        if restored_at != self.restored_at {
+            return self.begin_anew(restored_at).await;
+        }
         let mut units = Vec::new();
         let mut next = read_to;
         let mut later = None;
@@ -194,6 +207,20 @@ impl<D: Destination> Outbox<D> {
             None => Ok(Progress::Moved),
             Some(refusal) => Err(refusal),
         }
+    }
+
+    /// The destination came back from a backup and has forgotten what came after: it is told everything again.
+    async fn begin_anew(&mut self, restored_at: u64) -> Result<Progress, Refusal> {
+        warn!(
+            destination = D::NAME,
+            restored_at, "the destination was restored from a backup: it is told everything again"
+        );
+        let begun = begin::<D>(restored_at)?;
+        let unit = place_unit(&act(&self.tools), begun.clone());
+        self.tools.commits.commit(unit).await?.map_err(|c| refuse_conflict(&c, ""))?;
+        (self.feed, self.restored_at, self.recorded) = (begun.feed, restored_at, Position::from_u64(0));
+        self.move_to(Position::from_u64(0));
+        Ok(Progress::Moved)
     }
 
     /// The next batch, what is read after it, and whether that is the journal's end.
@@ -242,7 +269,13 @@ impl<D: Destination> Outbox<D> {
         if next == self.recorded {
             return Ok(());
         }
-        let unit = place_unit::<D>(&act(&self.tools), next, &self.feed);
+        let advanced = OutboxAdvanced {
+            destination: D::NAME.to_owned(),
+            next: next.as_u64(),
+            feed: self.feed.clone(),
+            destination_restored_at: self.restored_at,
+        };
+        let unit = place_unit(&act(&self.tools), advanced);
         self.tools.commits.commit(unit).await?.map_err(|c| refuse_conflict(&c, ""))?;
         self.recorded = next;
         info!(destination = D::NAME, next = next.as_u64(), "deliveries arrived");
@@ -266,10 +299,18 @@ fn act(tools: &Tools) -> Act {
     Act { at: tools.clock.now(), caller: Caller::service(&tools.manufacturer), request: None }
 }
 
-fn place_unit<D: Destination>(act: &Act, next: Position, feed: &str) -> Unit {
-    let advanced = OutboxAdvanced { destination: D::NAME.to_owned(), next: next.as_u64(), feed: feed.to_owned() };
+/// A feed that begins.
+fn begin<D: Destination>(restored_at: u64) -> Result<OutboxAdvanced, Refusal> {
+    let mut octets = [0; 16];
+    SystemEntropy.fill(&mut octets).map_err(records::named(issuance::EntropyRefusal::reason))?;
+    let feed = RequestId::from_octets(octets).to_string();
+    Ok(OutboxAdvanced { destination: D::NAME.to_owned(), next: 0, feed, destination_restored_at: restored_at })
+}
+
+fn place_unit(act: &Act, advanced: OutboxAdvanced) -> Unit {
+    let key = keys::outbox(&advanced.destination);
     let mut unit = act.unit(Fact::OutboxAdvanced(advanced));
-    unit.claims = vec![Claim { key: keys::outbox(D::NAME), rule: Rule::Any }];
+    unit.claims = vec![Claim { key, rule: Rule::Any }];
     unit
 }
 

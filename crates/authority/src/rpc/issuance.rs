@@ -12,6 +12,7 @@ use service::{
     answers::{Answers, Place, answers},
     trace,
 };
+use store::Position;
 use tokio_stream::StreamExt as _;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -163,7 +164,8 @@ impl IssuanceService for IssuanceRpc {
                 device_id: device.device_id.to_string(),
                 refusal: outcome.err().map(|refusal| refusal.to_wire()),
             });
-            Ok(wire::ConfirmDevicesResponse { devices: devices.collect() })
+            let restored_at = authority.standing().restored_at.map(Position::as_u64).unwrap_or_default();
+            Ok(wire::ConfirmDevicesResponse { devices: devices.collect(), restored_at })
         })
         .await
     }

@@ -15,7 +15,7 @@ use pki::{Certificate, Sha256};
 use records::{read, refuse_store};
 use serde::Deserialize;
 use service::Clock;
-use store::{Record, Store};
+use store::{Position, Record, Store};
 use tokio::sync::watch;
 
 use super::keys;
@@ -59,6 +59,8 @@ pub(crate) struct Books {
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) policy: Policy,
+    /// Where the backup ended that the store was last restored from.
+    pub(super) restored_at: Option<Position>,
     view: RwLock<Arc<TrustView>>,
     /// Held while what the view shows is changed, so that views follow one another in the order of the records.
     changing: Mutex<()>,
@@ -72,8 +74,10 @@ impl Books {
     /// What the store says.
     pub(crate) fn open(store: Arc<dyn Store>, clock: Arc<dyn Clock>, policy: Policy) -> Result<Self, Refusal> {
         let view = load(store.as_ref(), policy, None)?;
+        let restored_at = records::Standing::of(store.as_ref())?.restored_at;
         Ok(Self {
             store,
+            restored_at,
             clock,
             policy,
             view: RwLock::new(Arc::new(view)),

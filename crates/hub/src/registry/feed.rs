@@ -91,7 +91,8 @@ impl Books {
         if sessions == Sessions::MayEnd {
             self.revoke();
         }
-        Ok(RegisterDevicesResponse { results, reached: new_reached })
+        let restored_at = self.restored_at.map(Position::as_u64).unwrap_or_default();
+        Ok(RegisterDevicesResponse { results, reached: new_reached, restored_at })
     }
 
     fn reached(&self, caller: &Caller, feed: &str) -> Result<(Option<Position>, u64), Refusal> {

@@ -3,7 +3,8 @@
 use api::{
     Refusal,
     hub::v1::{
-        LineEvent, RegisterDevicesRequest, Registration, registration_service_client::RegistrationServiceClient,
+        LineEvent, RegisterDevicesRequest, RegisterDevicesResponse, Registration,
+        registration_service_client::RegistrationServiceClient,
     },
     issuance::v1::Occasion,
     journal::v1::{UnitIssued, UnitRegistered, record::Fact},
@@ -15,7 +16,7 @@ use service::{Clock, client::PeerChannel};
 use std::sync::Arc;
 use store::{Claim, Record, Rule, Store};
 
-use super::{Delivery, Destination, Outcome, may_pass};
+use super::{Answered, Delivery, Destination, Outcome, may_pass};
 use crate::{
     lots::chain_on_record,
     unit::{Stage, UnitOnRecord},
@@ -47,11 +48,11 @@ impl Destination for ToHub {
         Ok(Some(Delivery { position: record.position, device_id, content }))
     }
 
-    async fn deliver(&self, feed: &str, batch: &[Delivery<Registration>]) -> Result<Vec<Outcome>, Refusal> {
+    async fn deliver(&self, feed: &str, batch: &[Delivery<Registration>]) -> Result<Answered, Refusal> {
         let registrations = batch.iter().map(|delivery| delivery.content.clone()).collect();
         let request = RegisterDevicesRequest { feed: feed.to_owned(), registrations };
         let answer = self.client.clone().register_devices(request).await.map_err(|s| Refusal::from_status(&s))?;
-        let results = answer.into_inner().results;
+        let RegisterDevicesResponse { results, restored_at, .. } = answer.into_inner();
         let outcome =
             |(delivery, result): (&Delivery<Registration>, api::hub::v1::RegistrationResult)| match result.refusal {
                 None => Outcome::Arrived(self.registered(delivery).into_iter().collect()),
@@ -60,7 +61,7 @@ impl Destination for ToHub {
                     if may_pass(&refusal) { Outcome::Later(refusal) } else { Outcome::Refused(refusal) }
                 }
             };
-        Ok(batch.iter().zip(results).map(outcome).collect())
+        Ok(Answered { outcomes: batch.iter().zip(results).map(outcome).collect(), restored_at })
     }
 }
 

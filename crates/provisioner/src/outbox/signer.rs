@@ -2,7 +2,9 @@
 
 use api::{
     Refusal,
-    issuance::v1::{ConfirmDevicesRequest, WrittenDevice, issuance_service_client::IssuanceServiceClient},
+    issuance::v1::{
+        ConfirmDevicesRequest, ConfirmDevicesResponse, WrittenDevice, issuance_service_client::IssuanceServiceClient,
+    },
     journal::v1::record::Fact,
 };
 use bytes::Bytes;
@@ -13,7 +15,7 @@ use store::{Record, Store};
 
 use crate::unit::{Stage, UnitOnRecord};
 
-use super::{Delivery, Destination, Outcome, may_pass};
+use super::{Answered, Delivery, Destination, Outcome, may_pass};
 
 /// The signer as a destination.
 pub(crate) struct ToSigner(pub(crate) IssuanceServiceClient<PeerChannel>);
@@ -35,7 +37,7 @@ impl Destination for ToSigner {
         Ok(Some(Delivery { position: record.position, device_id: issued.device_id, content }))
     }
 
-    async fn deliver(&self, _feed: &str, batch: &[Delivery<Bytes>]) -> Result<Vec<Outcome>, Refusal> {
+    async fn deliver(&self, _feed: &str, batch: &[Delivery<Bytes>]) -> Result<Answered, Refusal> {
         let written = |delivery: &Delivery<Bytes>| WrittenDevice {
             device_id: delivery.device_id.clone(),
             certificate_sha256: delivery.content.clone(),
@@ -51,8 +53,9 @@ impl Destination for ToSigner {
             Some(refusal) if may_pass(&refusal) => Outcome::Later(refusal),
             Some(refusal) => Outcome::Refused(refusal),
         };
-        let devices = answer.into_inner().devices;
-        Ok(devices.into_iter().map(|device| outcome(device.refusal.map(Refusal::from_wire))).collect())
+        let ConfirmDevicesResponse { devices, restored_at } = answer.into_inner();
+        let outcomes = devices.into_iter().map(|device| outcome(device.refusal.map(Refusal::from_wire)));
+        Ok(Answered { outcomes: outcomes.collect(), restored_at })
     }
 }
 

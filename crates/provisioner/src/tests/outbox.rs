@@ -11,7 +11,7 @@ use store::{Record, Step, Store};
 use super::{Line, device_id, key, with_csr};
 use crate::{
     metrics::tell_outboxes,
-    outbox::{Delivery, Destination, Outbox, Outcome, Progress, Tools, may_pass},
+    outbox::{Answered, Delivery, Destination, Outbox, Outcome, Progress, Tools, may_pass},
 };
 
 /// A destination that keeps what arrives.
@@ -22,6 +22,7 @@ struct Hub {
     is_down: Mutex<bool>,
     poisoned: Mutex<Option<String>>,
     busy_at: Mutex<Option<String>>,
+    restored_at: Mutex<u64>,
     feeds: Mutex<std::collections::BTreeSet<String>>,
 }
 
@@ -38,7 +39,7 @@ impl Destination for ToHub {
         Ok(Some(Delivery { position: record.position, device_id: issued.device_id, content: () }))
     }
 
-    async fn deliver(&self, feed: &str, batch: &[Delivery<()>]) -> Result<Vec<Outcome>, Refusal> {
+    async fn deliver(&self, feed: &str, batch: &[Delivery<()>]) -> Result<Answered, Refusal> {
         if *self.0.is_down.lock().unwrap() {
             return Err(Refusal::new("UPSTREAM_UNREACHABLE", "the hub is down"));
         }
@@ -58,7 +59,8 @@ impl Destination for ToHub {
             self.0.arrived.lock().unwrap().push(delivery.device_id.clone());
             Outcome::Arrived(Vec::new())
         };
-        Ok(batch.iter().map(deliver).collect())
+        let outcomes = batch.iter().map(deliver).collect();
+        Ok(Answered { outcomes, restored_at: *self.0.restored_at.lock().unwrap() })
     }
 }
 
@@ -123,6 +125,23 @@ async fn a_restored_line_tells_everything_again_in_a_new_feed_once() {
     assert_eq!(*hub.arrived.lock().unwrap(), [names(1..3), names(1..3)].concat());
     assert_eq!(hub.feeds.lock().unwrap().len(), 2);
     assert!(!records::Standing::of(line.store.as_ref()).unwrap().suspended, "a line issues nothing");
+}
+
+#[tokio::test]
+async fn a_destination_that_came_back_from_a_backup_is_told_everything_again_once() {
+    let line = Line::new(&[("t7", 50)]);
+    let hub = Arc::new(Hub::default());
+    write(&line, 1..3).await;
+    drain(&mut outbox(&line, &hub)).await.unwrap();
+    *hub.restored_at.lock().unwrap() = 700;
+    hub.arrived.lock().unwrap().clear();
+    // It is noticed with the next thing that there is to tell.
+    write(&line, 3..4).await;
+    for _ in 0..2 {
+        drain(&mut outbox(&line, &hub)).await.unwrap();
+    }
+    assert_eq!(*hub.arrived.lock().unwrap(), [names(3..4), names(1..4)].concat());
+    assert_eq!(hub.feeds.lock().unwrap().len(), 2);
 }
 
 #[tokio::test]
