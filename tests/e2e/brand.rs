@@ -5,4 +5,5 @@ mod changes;
 mod order_ca;
 mod orders;
 mod registrations;
+mod renewal;
 mod standing;

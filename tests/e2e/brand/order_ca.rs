@@ -7,6 +7,7 @@ use api::{
     manufacturer::v1::{Manufacturer, RegisterManufacturerRequest},
     order::v1::{CreateOrderRequest, OrderDraft, Route},
     program::v1::GetBundleRequest,
+    provisioning::v1::Unit,
     reason::v1::Reason,
 };
 use bytes::Bytes;
@@ -27,34 +28,44 @@ use crate::{
     world::{At, BINARY, Chain, FACTORY, TECHNICIAN, Who, fresh_id},
 };
 
-/// Holds a ceremony that makes an order CA's key, under a passphrase, and its certificate under the root; the root-ca signs with it from
-/// then on, and the root's key is taken away.
-async fn take_the_root_offline(chain: &mut Chain) {
+/// The root's key, where no service looks for it.
+const VAULT: &str = "vault.key";
+
+/// Holds a ceremony that makes an order CA's key, under a passphrase, and its certificate under the root. The root-ca signs with it from
+/// then on, in place of the root, whose key goes to the vault, or of the order CA before.
+pub(super) async fn takes_over(chain: &mut Chain, before: Option<&str>, name: &str) {
     let brand = chain.world.brand.folder().clone();
+    let killed = chain.world.kill_service(BRAND, "root-ca").await.unwrap();
+    if before.is_none() {
+        fs::rename(brand.join("root.key"), brand.join(VAULT)).unwrap();
+    }
     let ceremony = include_str!("../../../deploy/ceremony/order-ca.toml")
         .replace("\"root.pem\"", "\"../trust/root.pem\"")
+        .replace("\"root.key\"", &format!("\"{VAULT}\""))
         .replace("protection = \"file-mode\"", "protection = \"passphrase\"")
-        .replace("#passphrase_file = \"order-ca.passphrase\"", "passphrase_file = \"order-ca.passphrase\"");
-    brand.write("order-ca.toml", ceremony.as_bytes()).unwrap();
-    brand.write_secret("order-ca.passphrase", b"correct horse battery staple\n").unwrap();
-    let input = brand.join("order-ca.toml");
-    let held = Command::new(BINARY).args(["ceremony", "--input"]).arg(input).output().unwrap();
+        .replace("#passphrase_file = \"order-ca.", "passphrase_file = \"order-ca.")
+        .replace("\"order-ca", &format!("\"{name}"))
+        .replace("Company-X Order CA 2026", &format!("Company-X {name}"));
+    let input = format!("{name}.toml");
+    brand.write(&input, ceremony.as_bytes()).unwrap();
+    brand.write_secret(&format!("{name}.passphrase"), format!("the passphrase of {name}\n").as_bytes()).unwrap();
+    let held = Command::new(BINARY).args(["ceremony", "--input"]).arg(brand.join(&input)).output().unwrap();
     assert!(held.status.success(), "{}", String::from_utf8_lossy(&held.stderr));
-    let key = brand.read("order-ca.key").unwrap();
+    let key = brand.read(&format!("{name}.key")).unwrap();
     assert!(key.starts_with(b"-----BEGIN ENCRYPTED PRIVATE KEY-----"));
 
-    let killed = chain.world.kill_service(BRAND, "root-ca").await.unwrap();
-    fs::remove_file(brand.join("root.key")).unwrap();
+    let signs_by = |name: &str| {
+        format!("order_ca = \"{name}.pem\"\nkey = \"{name}.key\"\nkey_passphrase_file = \"{name}.passphrase\"")
+    };
     let config = String::from_utf8(brand.read("root-ca.toml").unwrap()).unwrap();
-    let order_ca = "order_ca = \"order-ca.pem\"\nkey = \"order-ca.key\"\nkey_passphrase_file = \"order-ca.passphrase\"";
-    let changed = config.replace("key = \"root.key\"", order_ca);
+    let changed = config.replace(&before.map_or("key = \"root.key\"".to_owned(), signs_by), &signs_by(name));
     assert_ne!(changed, config);
     brand.write("root-ca.toml", changed.as_bytes()).unwrap();
     chain.world.start_again(killed).await.unwrap();
 }
 
 /// Proposes an order and has it approved.
-async fn ordered(chain: &Chain, draft: OrderDraft) {
+pub(super) async fn ordered(chain: &Chain, draft: OrderDraft) {
     let request = CreateOrderRequest { request_id: fresh_id(), draft: Some(draft) };
     let order = chain.orders(Who::Alice).create_order(request).await.unwrap().into_inner().order.unwrap();
     for who in [Who::Alice, Who::Bob] {
@@ -63,7 +74,7 @@ async fn ordered(chain: &Chain, draft: OrderDraft) {
 }
 
 /// Hands a lot from the order to technician-z.
-async fn handed_over(chain: &Chain, order: &str, lots: [&str; 2]) {
+pub(super) async fn handed_over(chain: &Chain, order: &str, lots: [&str; 2]) {
     let [above, last] = lots.map(str::to_owned);
     chain.handoffs(Who::Alice, At::RootCa).offer_handoff(offer(order, FACTORY, &above, 3)).await.unwrap();
     let request = ReceiveLotRequest { request_id: fresh_id(), lot: above.clone(), from: BRAND.to_owned() };
@@ -74,9 +85,14 @@ async fn handed_over(chain: &Chain, order: &str, lots: [&str; 2]) {
     chain.lots(Who::TechnicianOperator, At::TechnicianCa).receive_lot(request).await.unwrap();
 }
 
-/// Provisions a device, and reads who made it how from its chain, as a verifier with the brand's bundle does.
+/// Provisions a device, and reads its chain.
 async fn provisioned(chain: &Chain, device: &str, lot: &str) -> (usize, Vec<(String, &'static str)>) {
     let unit = Line::of(chain).provision(&Device::new(device).at_line(Some(lot))).await;
+    judged(chain, &unit).await
+}
+
+/// How many CAs stand above a device, and through whose hands it went, as its chain proves to a verifier with the brand's bundle.
+pub(super) async fn judged(chain: &Chain, unit: &Unit) -> (usize, Vec<(String, &'static str)>) {
     let parse = |der: &Bytes| Certificate::parse(der).unwrap();
     let certificates: Vec<Certificate> = unit.chain.iter().map(parse).collect();
     let bundle = chain.programs(Who::Alice).get_bundle(GetBundleRequest {}).await.unwrap().into_inner().bundle;
@@ -85,7 +101,7 @@ async fn provisioned(chain: &Chain, device: &str, lot: &str) -> (usize, Vec<(Str
     let options = PathOptions::new(SystemClock.now(), Purpose::Client);
     let path = verify_path(leaf, candidates, &bundle.anchors, &options).unwrap();
     let journey = journey::read(&path, Some(&bundle)).unwrap();
-    assert_eq!(journey.device_id.as_str(), device);
+    assert_eq!(journey.device_id.as_str(), unit.device_id);
     let hops = journey.hops.iter().map(|hop| (hop.to.to_string(), hop.accepted.as_str())).collect();
     (path.intermediates().len(), hops)
 }
@@ -93,7 +109,7 @@ async fn provisioned(chain: &Chain, device: &str, lot: &str) -> (usize, Vec<(Str
 #[tokio::test]
 async fn an_order_ca_takes_over_from_a_root_that_goes_offline() {
     let (mut chain, _folder) = Chain::alone().await;
-    take_the_root_offline(&mut chain).await;
+    takes_over(&mut chain, None, "order-ca").await;
     let journey = vec![(FACTORY.to_owned(), "proven"), (TECHNICIAN.to_owned(), "proven")];
 
     // A new order under the order CA, down to a device: one intermediate more, the same journey.

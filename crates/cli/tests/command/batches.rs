@@ -1,16 +1,22 @@
 //! `device provision` over lists and folders: a result for each, and a repetition that goes on.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
+    io::{BufRead as _, BufReader},
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
+    process::{Command, Stdio},
 };
 
-use issuance::{KeyKind, SoftwareKey, make_csr};
+use issuance::{KeyKind, SigningKey as _, SoftwareKey, make_csr};
 use pki::pem;
 use serde_json::Value;
 
-use crate::{chain::shared, run::countersign};
+use crate::{
+    chain::{Chain, shared},
+    run::countersign,
+};
 
 /// Writes a file that its owner alone may read.
 pub(crate) fn write_secret(path: &str, content: &str) {
@@ -74,6 +80,97 @@ fn a_list_is_provisioned_with_a_result_for_each_line_and_goes_on_when_it_is_repe
     assert_eq!(chain.tally("technician-z/operator", "tb1", "written"), 4);
     assert_eq!(chain.ok("technician-z/station", &command)["refused"], 0);
     assert_eq!(chain.tally("technician-z/operator", "tb1", "provisioned"), 4);
+}
+
+/// Enough that some are still to come when the first are answered.
+const SHIFT: usize = 300;
+
+#[test]
+fn a_batch_that_was_killed_goes_on_with_the_same_certificates_and_spends_nothing_twice() {
+    let chain = Chain::start();
+    chain.lot_at_line("po-killed", "tb3", u32::try_from(SHIFT).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let (list, out) = (folder.path().join("shift.csv"), folder.path().join("out"));
+    let ids: Vec<String> = (1..=SHIFT).map(|number| format!("kb-{number}")).collect();
+    // Every third device makes its own key; the others' keys are made at the line, and must not be lost.
+    let line = |(at, id): (usize, &String)| {
+        let own = at % 3 == 0;
+        if own {
+            write_csr(folder.path(), id, id);
+        }
+        if own { format!("{id},{id}.csr\n") } else { format!("{id}\n") }
+    };
+    fs::write(&list, ids.iter().enumerate().map(line).collect::<String>()).unwrap();
+    let command = format!("device provision --csv {} --lot tb3 --out {} --confirm", list.display(), out.display());
+    let profile = chain.text("technician-z/as-station.toml");
+
+    let mut before: BTreeMap<String, String> = BTreeMap::new();
+    for answers in [1, 40] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_countersign"))
+            .args(command.split(' '))
+            .args(["--as", &profile])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut told = BufReader::new(child.stdout.take().unwrap()).lines();
+        for line in told.by_ref().take(answers) {
+            let line = line.unwrap();
+            let (id, serial) = (line.split(' ').next().unwrap(), line.rsplit(' ').next().unwrap());
+            let earlier = before.insert(id.to_owned(), serial.to_owned());
+            assert!(earlier.is_none_or(|earlier| earlier == serial), "{line}");
+        }
+        // SIGKILL: nothing of it is tidied up.
+        child.kill().unwrap();
+        assert!(!child.wait().unwrap().success(), "it was cut in the middle");
+    }
+
+    let answer = chain.ok("technician-z/station", &command);
+    assert_eq!((&answer["devices"], &answer["refused"]), (&SHIFT.into(), &0.into()));
+    let results = answer["results"].as_array().unwrap();
+    let told: BTreeSet<_> = results.iter().map(|result| result["device_id"].as_str().unwrap()).collect();
+    assert_eq!((results.len(), told), (SHIFT, ids.iter().map(String::as_str).collect()), "each line once");
+    for result in results {
+        let id = result["device_id"].as_str().unwrap();
+        assert_eq!((&result["state"], &result["note"]), (&"WRITTEN".into(), &Value::Null), "{id}");
+        if let Some(serial) = before.get(id) {
+            assert_eq!(result["certificate_serial"], serial.as_str(), "{id}");
+        }
+        let leaf = pem::certificates(&fs::read_to_string(out.join(id).join("device.pem")).unwrap()).unwrap().remove(0);
+        if let Ok(key) = fs::read(out.join(id).join("key.pem")) {
+            assert_eq!(SoftwareKey::from_file(&key).unwrap().public_key(), leaf.public_key(), "{id}");
+        } else {
+            assert!(
+                folder.path().join(format!("{id}.csr")).exists(),
+                "the key of {id} was made at the line, and is lost"
+            );
+        }
+    }
+    let shift = u64::try_from(SHIFT).unwrap();
+    assert_eq!(chain.tally("technician-z/operator", "tb3", "provisioned"), shift);
+    assert_eq!(chain.tally("technician-z/operator", "tb3", "remaining"), 0);
+}
+
+/// On a terminal somebody waits, and sees how far it is; JSON on standard output stays JSON.
+#[test]
+fn a_batch_shows_its_progress_on_a_terminal() {
+    let chain = shared();
+    chain.lot_at_line("po-progress", "tb4", 3);
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("shift.csv");
+    fs::write(&list, "pr-1\npr-2\npr-3\n").unwrap();
+    let command = format!(
+        "{} device provision --csv {} --lot tb4 --out {} --as {} -o json",
+        env!("CARGO_BIN_EXE_countersign"),
+        list.display(),
+        folder.path().join("out").display(),
+        chain.text("technician-z/as-station.toml")
+    );
+    let shown = Command::new("script").args(["-qec", &command, "/dev/null"]).stdin(Stdio::null()).output().unwrap();
+    assert!(shown.status.success(), "{shown:?}");
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(["\r1 of 3", "\r2 of 3", "\r3 of 3"].iter().all(|step| shown.contains(step)), "{shown:?}");
 }
 
 #[test]

@@ -68,7 +68,9 @@ fn write_secret(path: &Path, content: &[u8]) -> Result<(), Failure> {
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&half)?;
         file.write_all(content)?;
         file.sync_all()?;
-        fs::rename(&half, path)
+        fs::rename(&half, path)?;
+        // The line destroys its copy once this one is confirmed: the names on the way to it have to last as well.
+        path.ancestors().skip(1).take(2).try_for_each(|folder| fs::File::open(folder)?.sync_all())
     })();
     written.map_err(|e| Failure::file(path, &e))
 }
