@@ -13,8 +13,10 @@ use crate::{
     registry::Registry,
 };
 
-/// A lot has room for the devices of so many rounds.
+/// Rounds in one world: a lot has room for the devices of so many.
 const MOST: u32 = 20;
+/// The same for orders: a root-ca that starts checks all that it ever approved.
+const MOST_ORDERS: u32 = 10;
 /// More calls of one kind than a start makes on one thread: at most one for each client's open intent.
 const STARTED: u32 = 18;
 
@@ -22,8 +24,8 @@ const STARTED: u32 = 18;
 type Service = (&'static str, &'static str);
 
 /// So many rounds in each of which these services, one list after the other, are killed at a random moment.
-async fn killed<W: Work>(rounds: Share, victims: &[&[Service]]) {
-    for rounds in campaigns(rounds, MOST) {
+async fn killed<W: Work>(rounds: Share, most: u32, victims: &[&[Service]]) {
+    for rounds in campaigns(rounds, most) {
         let folder = tempfile::tempdir().unwrap();
         let mut ground = Ground::new::<W>(&folder.path().join("world"), folder.path()).await;
         for round in 0..rounds {
@@ -43,12 +45,12 @@ async fn killed<W: Work>(rounds: Share, victims: &[&[Service]]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn issuing_killed_at_any_moment_nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
     let (signer, line) = ((FACTORY, SIGNER), (FACTORY, LINE));
-    killed::<Issuing>(Share { ci: 20, long: 200 }, &[&[signer], &[signer, line], &[line]]).await;
+    killed::<Issuing>(Share { ci: 20, long: 200 }, MOST, &[&[signer], &[signer, line], &[line]]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_killed_at_any_moment_no_approval_is_lost_and_none_counts_for_other_terms() {
-    killed::<Orders>(Share { ci: 6, long: 60 }, &[&[(BRAND, ROOT)]]).await;
+    killed::<Orders>(Share { ci: 6, long: 60 }, MOST_ORDERS, &[&[(BRAND, ROOT)]]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,6 +58,7 @@ async fn custody_killed_at_any_moment_no_lot_is_lost_and_no_unit_is_in_two_place
     let (root, sender, receiver) = ((BRAND, ROOT), (FACTORY, SIGNER), (TECHNICIAN, SIGNER));
     killed::<Custody>(
         Share { ci: 8, long: 60 },
+        MOST,
         &[&[root], &[sender], &[receiver], &[root, sender], &[sender, receiver]],
     )
     .await;
@@ -64,7 +67,7 @@ async fn custody_killed_at_any_moment_no_lot_is_lost_and_no_unit_is_in_two_place
 #[tokio::test(flavor = "multi_thread")]
 async fn the_hub_killed_at_any_moment_no_device_and_no_message_is_lost() {
     let (hub, line) = ((BRAND, HUB), (FACTORY, LINE));
-    killed::<Registry>(Share { ci: 6, long: 60 }, &[&[hub], &[hub], &[hub, line], &[line]]).await;
+    killed::<Registry>(Share { ci: 6, long: 60 }, MOST, &[&[hub], &[hub], &[hub, line], &[line]]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
