@@ -16,9 +16,10 @@ const WRAPPER: &str = r#"
         exec strace -D -f -qq -o "$inject.strace" -e trace="$(sed -n 2p "$inject")" -e inject="$(sed -n 3p "$inject")" "$0" "$@"
     fi
     if [ "$3" = intermediate-ca ] && [ -s "$1.clock" ]; then
+        # Not under faketime itself, which would be our child in the service's place.
+        preload=$(faketime -f +0 printenv LD_PRELOAD)
         export FAKETIME_TIMESTAMP_FILE="$1.clock" FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1
-        shift
-        exec faketime -f +0 sh -c 'unset FAKETIME; exec "$0" "$@"' "$0" "$@"
+        export LD_PRELOAD="$preload"
     fi
     shift; exec "$0" "$@"
 "#;
