@@ -128,10 +128,11 @@ fn implausible(connect: &Connect) -> Option<(Refusal, ConnectCode)> {
         return Some((Refusal::new("HUB_DEVICE_ID_INVALID", message), ConnectCode::IdentifierRejected));
     }
     if let Some(name) = &connect.username {
-        // `{host}/{device}/?api-version=...`; the query may stand without the slash before it.
-        let device = name.split(['/', '?']).nth(1).unwrap_or_default();
-        if device != id {
-            let message = format!("the client id is {id}, the user name names {device:?}");
+        // `{host}/{device}/?api-version=...`; the query may stand without the slash before it, and an id may hold a question mark.
+        let named = name.split_once('/').map(|(_, device)| device).unwrap_or_default();
+        let behind = named.strip_prefix(id);
+        if !behind.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?'])) {
+            let message = format!("the client id is {id}, the user name names {named:?}");
             return Some((Refusal::new("CLAIMED_NAME_DIFFERS", message), ConnectCode::NotAuthorized));
         }
     }
@@ -203,9 +204,10 @@ mod tests {
         {
             assert_eq!(refused(&connect("d1", Some(name))), None, "{name}");
         }
-        for name in ["localhost/d2/?api-version=1", "localhost/D1", "d1", ""] {
+        for name in ["localhost/d2/?api-version=1", "localhost/D1", "localhost/d12", "d1", ""] {
             assert_eq!(refused(&connect("d1", Some(name))), Some("CLAIMED_NAME_DIFFERS"), "{name}");
         }
+        assert_eq!(refused(&connect("what?d1", Some("localhost/what?d1/?api-version=1"))), None);
         assert_eq!(refused(&connect("", None)), Some("HUB_DEVICE_ID_INVALID"));
         assert_eq!(refused(&connect(&"x".repeat(129), None)), Some("HUB_DEVICE_ID_INVALID"));
     }
