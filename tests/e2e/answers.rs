@@ -26,6 +26,19 @@ pub(crate) fn refused<T: Debug>(answer: Result<Response<T>, Status>, reason: Rea
     Refusal::from_status(&status)
 }
 
+/// The reason of a refusal and its code, as text; whatever else it is where it is none of ours.
+pub(crate) fn reason_of<T: Debug>(answer: &Result<Response<T>, Status>) -> String {
+    match answer {
+        Ok(_) => "answered".to_owned(),
+        Err(status) => match status.get_error_details().error_info() {
+            Some(info) if info.domain == DOMAIN && !status.message().is_empty() => {
+                format!("{} as {:?}", info.reason, status.code())
+            }
+            Some(_) | None => format!("{status:?}"),
+        },
+    }
+}
+
 /// The same for an item of a stream.
 #[track_caller]
 pub(crate) fn refused_item(item: wire::Refusal, reason: Reason, code: Code) -> Refusal {

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use api::{
-    custody::v1::{Acceptance, Handoff, Quantity, Tally, quantity::Amount},
+    custody::v1::{Acceptance, Handoff, Quantity, Tally, TallyReport, quantity::Amount},
     handoff::v1::{AcceptHandoffRequest, GetOfferRequest, ListHandoffsRequest, OfferHandoffRequest},
     lot::v1::{ListLotsRequest, Lot, ReceiveLotRequest},
     order::v1::{ApproveOrderRequest, CreateOrderRequest, GetOrderRequest, Order, OrderDraft, Route},
 };
 use bytes::Bytes;
 use issuance::{SigningKey as _, SoftwareKey, make_csr};
-use mfg::{OrderId, Statement};
+use mfg::{JournalHead, OrderId, Statement};
 use pki::Sha256;
 use simulator::{BRAND, PROGRAM};
 
@@ -38,7 +38,12 @@ pub(crate) struct Picture {
 impl Custody {
     /// An approved order of this id in the shared chain, for company-x -> factory-y -> technician-z.
     pub(crate) async fn ordered(order: &str, units: u32) -> Self {
-        let custody = Self::proposed(order, units).await;
+        Self::ordered_in(Chain::shared().await, order, units).await
+    }
+
+    /// The same in another chain.
+    pub(crate) async fn ordered_in(chain: &'static Chain, order: &str, units: u32) -> Self {
+        let custody = Self::proposed_in(chain, order, units).await;
         for who in [Who::Alice, Who::Bob] {
             custody.approve(who).await;
         }
@@ -47,7 +52,11 @@ impl Custody {
 
     /// The same, not approved yet.
     pub(crate) async fn proposed(order: &str, units: u32) -> Self {
-        let chain = Chain::shared().await;
+        Self::proposed_in(Chain::shared().await, order, units).await
+    }
+
+    /// The same in another chain.
+    pub(crate) async fn proposed_in(chain: &'static Chain, order: &str, units: u32) -> Self {
         let request = CreateOrderRequest { request_id: fresh_id(), draft: Some(draft(order, units)) };
         chain.orders(Who::Alice).create_order(request).await.unwrap();
         Self { chain, order: order.to_owned() }
@@ -204,4 +213,13 @@ pub(crate) async fn acceptance(
             signature: Bytes::from(identity_key.sign(statement.to_be_signed()).unwrap()),
         }),
     }
+}
+
+/// What the receiver signs when it reports a lot's tally.
+pub(crate) fn tally_statement(report: &TallyReport) -> Statement {
+    let tally = records::wire::read_tally("tally", report.tally.as_ref()).unwrap();
+    let digest = |octets: &[u8]| Sha256::from_slice(octets).unwrap();
+    let journal = JournalHead { position: report.journal_position, chain: digest(&report.journal_chain) };
+    let at = u64::try_from(report.at.as_ref().unwrap().seconds).unwrap();
+    Statement::tally_report(&digest(&report.certificate_sha256), &tally, &journal, at)
 }

@@ -1,6 +1,6 @@
 //! Who may speak to a service at all, and who may call what.
 
-mod access;
+pub(crate) mod access;
 mod handshake;
 mod open;
 

@@ -86,17 +86,24 @@ struct Shared {
 }
 
 static SHARED: OnceCell<Shared> = OnceCell::const_new();
+static QUIET: OnceCell<Shared> = OnceCell::const_new();
 
 impl Chain {
     /// The chain that all tests share; the first one starts it. A test that stops services makes its own instead.
     pub(crate) async fn shared() -> &'static Self {
-        let start = || async {
-            let folder = tempfile::tempdir().unwrap().keep();
-            let chain = Self::start(&folder).await;
-            let alive = end_with_us(&folder, chain.world.services().iter().map(|s| s.pid));
-            Shared { chain, _alive: alive }
-        };
-        &SHARED.get_or_init(start).await.chain
+        &SHARED.get_or_init(Self::kept).await.chain
+    }
+
+    /// A chain for the one test that compares everything in it, journals included: nobody else may touch it.
+    pub(crate) async fn quiet() -> &'static Self {
+        &QUIET.get_or_init(Self::kept).await.chain
+    }
+
+    async fn kept() -> Shared {
+        let folder = tempfile::tempdir().unwrap().keep();
+        let chain = Self::start(&folder).await;
+        let alive = end_with_us(&folder, chain.world.services().iter().map(|s| s.pid));
+        Shared { chain, _alive: alive }
     }
 
     /// A chain of this test alone, in a folder that must outlive it.

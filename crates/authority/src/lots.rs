@@ -38,7 +38,9 @@ pub struct Lot {
 pub enum LotIssuer {
     /// The key is here.
     Loaded(Box<issuance::Issuer<Receipt>>),
-    /// The key was destroyed when the lot closed, or cannot be read: what was issued is still answered.
+    /// The key was destroyed when the lot closed: what was issued is still answered.
+    Closed,
+    /// The key cannot be read, or may not be used any more: what was issued is still answered.
     Gone(String),
 }
 
@@ -46,15 +48,21 @@ impl Lot {
     /// The issuer, if its key is here.
     ///
     /// # Errors
-    /// `LOT_NOT_OPEN` with the cause.
+    /// `LOT_CLOSED`; `LOT_NOT_OPEN` with the cause.
     pub fn issuer(&self) -> Result<&issuance::Issuer<Receipt>, Refusal> {
         match &self.issuer {
             LotIssuer::Loaded(issuer) => Ok(issuer),
+            LotIssuer::Closed => Err(closed(&self.id)),
             LotIssuer::Gone(why) => {
                 Err(Refusal::new("LOT_NOT_OPEN", format!("lot {} cannot sign: {why}", self.id)).with("lot", &self.id))
             }
         }
     }
+}
+
+/// The answer for a lot that gives nothing more.
+pub(crate) fn closed(id: &str) -> Refusal {
+    Refusal::new("LOT_CLOSED", format!("lot {id} is closed")).with("lot", id)
 }
 
 /// All lots of an authority.

@@ -19,6 +19,7 @@ use tracing::info;
 use crate::{
     authority::Authority,
     complete,
+    lots::closed,
     signing::{self, Signer, Subject},
 };
 
@@ -57,7 +58,7 @@ impl Authority {
     /// Signs a hub's code by the key of a lot's CA or, at a root-ca, of its own. The same request gets the same certificate for ever.
     ///
     /// # Errors
-    /// `LOT_UNKNOWN`, `LOT_NOT_OPEN`, `SIGNING_WINDOW_CLOSED`, `ISSUER_EXPIRED`, `POSSESSION_PROOF_VOIDED`, `REQUEST_ID_REUSED`.
+    /// `LOT_UNKNOWN`, `LOT_CLOSED`, `LOT_NOT_OPEN`, `SIGNING_WINDOW_CLOSED`, `ISSUER_EXPIRED`, `POSSESSION_PROOF_VOIDED`, `REQUEST_ID_REUSED`.
     pub fn prove_possession(&self, act: &Act, lot: &str, code: &VerificationCode) -> Result<Bytes, Refusal> {
         if let Some(before) =
             act.request.map(|r| records::replayed(self.store(), &act.caller, r)).transpose()?.flatten()
@@ -119,9 +120,7 @@ impl Authority {
             Some(Fact::LotReceived(_)) => {
                 Ok(record.map(|record| Claim { key, rule: Rule::Unchanged(record.position) }))
             }
-            Some(_) | None => {
-                Err(Refusal::new("LOT_NOT_OPEN", format!("lot {} is closed", lot.id)).with("lot", &lot.id))
-            }
+            Some(_) | None => Err(closed(&lot.id)),
         }
     }
 

@@ -89,8 +89,7 @@ pub(crate) fn finish(receiver: &Receiver, id: &str) -> Result<TallyReport, Refus
     let terms = received.terms.clone().unwrap_or_default();
     let terms = SignedTerms::verify(&terms.terms, &terms.signature, &authority.bundle())
         .map_err(named(mfg::TermsRefusal::reason))?;
-    let gone = LotIssuer::Gone("it is closed".to_owned());
-    authority.lots.put(lots::described(receiver, &received, terms, gone)?);
+    authority.lots.put(lots::described(receiver, &received, terms, LotIssuer::Closed)?);
     let key = wire::read_digest("key_digest", &received.key_digest)?;
     receiver.lot_keys.destroy(&lots::key_file(&key)).map_err(named(SecretError::reason))?;
     info!(lot = id, "a lot is closed; its key is destroyed");

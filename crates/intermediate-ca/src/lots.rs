@@ -153,8 +153,7 @@ pub(crate) fn load_all(receiver: &Receiver) -> Result<usize, Refusal> {
                     }
                 },
                 Stage::Closing(received, _) | Stage::Closed(received, _) => {
-                    let gone = LotIssuer::Gone("it is closed".to_owned());
-                    authority.lots.put(described(receiver, received, terms, gone)?);
+                    authority.lots.put(described(receiver, received, terms, LotIssuer::Closed)?);
                     close::finish(receiver, id)?;
                 }
             }
@@ -248,7 +247,7 @@ pub(crate) fn to_wire(authority: &Authority, on_record: &LotOnRecord) -> Result<
     };
     let cannot_sign = match (&lot.issuer, state) {
         (LotIssuer::Gone(why), LotState::Open) => why.clone(),
-        (LotIssuer::Gone(_) | LotIssuer::Loaded(_), _) => String::new(),
+        (LotIssuer::Gone(_) | LotIssuer::Closed | LotIssuer::Loaded(_), _) => String::new(),
     };
     Ok(WireLot {
         facts,

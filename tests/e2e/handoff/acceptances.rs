@@ -44,40 +44,6 @@ fn fresh_key() -> SoftwareKey {
 }
 
 #[tokio::test]
-async fn an_acceptance_is_signed_by_a_registered_key_of_the_receiver() {
-    let custody = offered("accept-key", "ak-1", 10).await;
-    let before = custody.picture().await;
-    let (lot_key, own) = (fresh_key(), custody.chain.identity_key(FACTORY));
-    let good = acceptance(custody.chain, FACTORY_AT_BRAND, "ak-1", &lot_key, &own).await;
-    // A stranger's key; the next manufacturer's, whom the terms name as well; the brand's.
-    let keys = [fresh_key(), custody.chain.identity_key(TECHNICIAN), custody.chain.identity_key(BRAND)];
-    for key in keys {
-        let wrong = acceptance(custody.chain, FACTORY_AT_BRAND, "ak-1", &lot_key, &key).await;
-        let answer = accept(&custody, FACTORY_AT_BRAND, wrong.clone()).await;
-        refused(answer, Reason::AcceptanceKeyUnknown, Code::InvalidArgument);
-        // The same signature under the name of the right key.
-        let signature = wrong.acceptance.unwrap().signature;
-        let claimed = Acceptance { signature, ..good.acceptance.clone().unwrap() };
-        let claimed = AcceptHandoffRequest { acceptance: Some(claimed), ..good.clone() };
-        refused(accept(&custody, FACTORY_AT_BRAND, claimed).await, Reason::AcceptanceInvalid, Code::InvalidArgument);
-        custody.unchanged(&before).await;
-    }
-    for (missing, reason) in [
-        (None, Reason::RequestMalformed),
-        (Some(Acceptance { signature: Bytes::new(), ..good.acceptance.clone().unwrap() }), Reason::AcceptanceInvalid),
-        (
-            Some(Acceptance { identity_key_digest: Bytes::new(), ..good.acceptance.clone().unwrap() }),
-            Reason::RequestMalformed,
-        ),
-    ] {
-        let wrong = AcceptHandoffRequest { acceptance: missing, ..good.clone() };
-        refused(accept(&custody, FACTORY_AT_BRAND, wrong).await, reason, Code::InvalidArgument);
-        custody.unchanged(&before).await;
-    }
-    accept(&custody, FACTORY_AT_BRAND, good).await.unwrap();
-}
-
-#[tokio::test]
 async fn an_acceptance_covers_exactly_this_handoff_and_this_lot_key() {
     let custody = offered("accept-this", "at-1", 5).await;
     let own = custody.chain.identity_key(FACTORY);

@@ -1,19 +1,18 @@
-//! Offering units: never more than there are, never off the route, never under a name that is taken.
+//! Offering units: never more than there are, whoever asks at once, and always in their form.
 
 use std::collections::BTreeMap;
 
 use api::{
-    custody::v1::{HandoffState, Quantity, Unlimited, quantity::Amount},
+    custody::v1::{Quantity, Unlimited, quantity::Amount},
     handoff::v1::OfferHandoffRequest,
     reason::v1::Reason,
 };
-use simulator::BRAND;
 use tonic::Code;
 
 use crate::{
     answers::refused,
     custody::{Custody, offer, quantity},
-    world::{At, FACTORY, TECHNICIAN, Who, fresh_id},
+    world::{At, FACTORY, TECHNICIAN, Who},
 };
 
 #[tokio::test]
@@ -98,41 +97,6 @@ async fn two_concurrent_offers_of_the_last_units_have_one_winner() {
 }
 
 #[tokio::test]
-async fn an_offer_must_follow_the_routes_of_the_terms() {
-    let custody = Custody::ordered("off-route", 10).await;
-    custody.hand_to_factory("or-f", 5).await;
-    let before = custody.picture().await;
-    let mut brand = custody.chain.handoffs(Who::Alice, At::RootCa);
-    for to in [TECHNICIAN, BRAND, "nobody"] {
-        let answer = brand.offer_handoff(offer(&custody.order, to, "or-1", 1)).await;
-        refused(answer, Reason::OffRoute, Code::FailedPrecondition);
-        custody.unchanged(&before).await;
-    }
-    let mut factory = custody.chain.handoffs(Who::FactoryOperator, At::FactoryCa);
-    for to in [BRAND, FACTORY, "nobody"] {
-        refused(factory.offer_handoff(offer("or-f", to, "or-2", 1)).await, Reason::OffRoute, Code::FailedPrecondition);
-        custody.unchanged(&before).await;
-    }
-    brand.offer_handoff(offer(&custody.order, FACTORY, "or-1", 1)).await.unwrap();
-    factory.offer_handoff(offer("or-f", TECHNICIAN, "or-2", 1)).await.unwrap();
-}
-
-#[tokio::test]
-async fn nothing_is_offered_of_a_lot_that_is_not_here() {
-    let custody = Custody::ordered("not-here", 10).await;
-    let offered = offer(&custody.order, FACTORY, "nh-f", 5);
-    custody.chain.handoffs(Who::Alice, At::RootCa).offer_handoff(offered).await.unwrap();
-    let before = custody.picture().await;
-    let mut factory = custody.chain.handoffs(Who::FactoryOperator, At::FactoryCa);
-    // Offered to the factory and not received yet; the brand's order; nothing at all.
-    for source in ["nh-f", custody.order.as_str(), "", "nothing"] {
-        let answer = factory.offer_handoff(offer(source, TECHNICIAN, "nh-t", 1)).await;
-        refused(answer, Reason::LotUnknown, Code::NotFound);
-        custody.unchanged(&before).await;
-    }
-}
-
-#[tokio::test]
 async fn an_offer_is_well_formed_and_within_the_terms() {
     let custody = Custody::ordered("offer-form", 10).await;
     let before = custody.picture().await;
@@ -174,24 +138,4 @@ async fn an_offer_is_well_formed_and_within_the_terms() {
         custody.unchanged(&before).await;
     }
     handoffs.offer_handoff(good).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_lot_id_is_used_once_at_its_sender() {
-    let custody = Custody::ordered("lot-twice", 10).await;
-    let mut handoffs = custody.chain.handoffs(Who::Alice, At::RootCa);
-    let first = offer(&custody.order, FACTORY, "twice-1", 4);
-    handoffs.offer_handoff(first.clone()).await.unwrap();
-    let before = custody.picture().await;
-    let other_order = Custody::ordered("lot-twice-2", 10).await;
-    for again in [
-        OfferHandoffRequest { request_id: fresh_id(), ..first.clone() },
-        OfferHandoffRequest { request_id: fresh_id(), quantity: quantity(5), ..first.clone() },
-        OfferHandoffRequest { request_id: fresh_id(), source: other_order.order.clone(), ..first },
-    ] {
-        refused(handoffs.offer_handoff(again).await, Reason::LotExists, Code::AlreadyExists);
-        custody.unchanged(&before).await;
-    }
-    assert_eq!(before.handoffs[&(BRAND, "twice-1".to_owned())].state(), HandoffState::Offered);
-    assert_eq!(other_order.on_record().await.tally.unwrap().reserved, 0);
 }

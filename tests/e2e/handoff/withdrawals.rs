@@ -72,17 +72,6 @@ async fn a_cancelled_offer_gives_back_exactly_what_it_held() {
 }
 
 #[tokio::test]
-async fn an_accepted_handoff_is_not_cancelled() {
-    let custody = Custody::ordered("cancel-late", 10).await;
-    custody.hand_to_factory("late-1", 10).await;
-    let before = custody.picture().await;
-    refused(cancel(&custody, "late-1").await, Reason::HandoffAlreadyAccepted, Code::FailedPrecondition);
-    refused(cancel(&custody, "late-2").await, Reason::LotUnknown, Code::NotFound);
-    refused(cancel(&custody, "Late").await, Reason::LabelInvalid, Code::InvalidArgument);
-    custody.unchanged(&before).await;
-}
-
-#[tokio::test]
 async fn an_offer_out_of_time_gives_back_exactly_what_it_held_without_anybody_asking() {
     let custody = Custody::ordered("expires", 10).await;
     let mut handoffs = custody.chain.handoffs(Who::Alice, At::RootCa);

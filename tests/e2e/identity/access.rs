@@ -33,7 +33,7 @@ async fn begin(channel: Channel, rpc: &str) -> Result<Response<Streaming<()>>, S
 }
 
 /// The certificate of somebody with this role in an organisation, made when it is not there.
-pub(super) fn identity<'a>(chain: &'a Chain, of: &str, role: &str) -> (&'a Organisation, String) {
+pub(crate) fn identity<'a>(chain: &'a Chain, of: &str, role: &str) -> (&'a Organisation, String) {
     let organisation = chain.organisation(of);
     let file = format!("access-{role}");
     organisation.enroll(&file, role, Some("access")).unwrap();

@@ -37,7 +37,7 @@ async fn a_closed_lot_proves_nothing_more_and_still_answers_what_it_proved() {
     let proof = prove(&factory, 2, LOT, "a").unwrap();
     close(&factory.receiver, &factory.act(3), &lot(LOT)).unwrap();
     assert_eq!(prove(&factory, 2, LOT, "a").unwrap(), proof);
-    assert_eq!(reason(prove(&factory, 4, LOT, "a")), "LOT_NOT_OPEN");
+    assert_eq!(reason(prove(&factory, 4, LOT, "a")), "LOT_CLOSED");
     assert!(factory.receiver.authority.signing_ca(LOT).is_ok(), "its certificate is known for longer than its key");
 }
 
@@ -53,7 +53,7 @@ async fn a_lot_whose_closing_has_begun_proves_nothing_more() {
     unit.moves = vec![TallyMove { lot: keys::lot(LOT), movement: Movement::Close }];
     records::commit_one(factory.store.as_ref(), unit).unwrap().unwrap();
     assert!(factory.receiver.authority.lots.get(LOT).unwrap().issuer().is_ok());
-    assert_eq!(reason(prove(&factory, 3, LOT, "a")), "LOT_NOT_OPEN");
+    assert_eq!(reason(prove(&factory, 3, LOT, "a")), "LOT_CLOSED");
 }
 
 #[tokio::test]
