@@ -41,6 +41,8 @@ fn a_local_measurement_prints_the_promised_json_alone_and_leaves_nothing() {
             "syncs_per_cert",
             "bytes_per_cert",
             "rss_bytes",
+            "rss_growth_per_min",
+            "descriptors",
         ];
         promised.sort_unstable();
         let mut found = fields;
@@ -61,6 +63,9 @@ fn a_local_measurement_prints_the_promised_json_alone_and_leaves_nothing() {
         for positive in ["share", "ceiling_per_s", "syncs_per_cert", "bytes_per_cert", "rss_bytes"] {
             assert!(report[positive].as_f64().unwrap() > 0.0, "{positive}");
         }
+        assert!(report["rss_growth_per_min"].as_f64().is_some());
+        let open = report["descriptors"].as_array().unwrap();
+        assert!(open.len() == 2 && open.iter().all(|count| count.as_u64().unwrap() > 0), "before and after: {open:?}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "stores and keys are removed");
     }
 }
