@@ -1,11 +1,12 @@
 //! A world of services: the brand's root-ca and hub, an intermediate-ca for every manufacturer, a provisioner for the last one.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::Context as _;
 use ceremony::Ceremony;
 use mfg::terms::HandoffKeyAlgorithm;
 use service::{Clock as _, SystemClock};
+use tokio::net::TcpSocket;
 
 use crate::{
     configs::{self, APPROVERS, DevicePorts, PeerOf, Ports, Workplace},
@@ -29,6 +30,8 @@ pub struct Killed {
     index: usize,
     service: Service,
     bound: Vec<(String, String)>,
+    /// Bound to the same addresses and not listening: callers are refused, and nobody else is given a port that is free for now.
+    _held: Vec<TcpSocket>,
 }
 
 /// A world's organisations on disk, and the services that run.
@@ -345,10 +348,11 @@ impl World {
         let index = self.services.iter().position(|s| s.service.manufacturer == manufacturer && s.service.kind == kind);
         let index = index.with_context(|| format!("the {kind} of {manufacturer} does not run"))?;
         let running = self.services.remove(index);
-        let bound = running.bound().map(|(option, address)| (option.to_owned(), address.to_owned())).collect();
-        let killed = Killed { index, service: running.service.clone(), bound };
+        let bound: Vec<_> = running.bound().map(|(option, address)| (option.to_owned(), address.to_owned())).collect();
+        let service = running.service.clone();
         running.kill().await?;
-        Ok(killed)
+        let held = bound.iter().map(|(_, address)| hold(address)).collect::<Result<_, _>>()?;
+        Ok(Killed { index, service, bound, _held: held })
     }
 
     /// Starts a killed service again, on its store and at the addresses that it had, so that its callers find it.
@@ -356,7 +360,7 @@ impl World {
     /// # Errors
     /// When it does not become ready.
     pub async fn start_again(&mut self, killed: Killed) -> anyhow::Result<&ServiceProcess> {
-        let Killed { index, service, bound } = killed;
+        let Killed { index, service, bound, _held } = killed;
         let config = std::fs::read_to_string(&service.config)?;
         let bound = bound.iter().map(|(option, address)| (option.as_str(), address.as_str()));
         std::fs::write(&service.config, configs::keep_addresses(&config, bound))?;
@@ -388,6 +392,16 @@ impl World {
         self.services.push(running);
         self.services.last().context("just started")
     }
+}
+
+/// Takes an address without listening there. Whoever asks the operating system for any port gets another one; whoever asks for this
+/// one, as a service that comes back does, gets it.
+fn hold(address: &str) -> anyhow::Result<TcpSocket> {
+    let address: SocketAddr = address.parse()?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address).with_context(|| format!("somebody took {address} meanwhile"))?;
+    Ok(socket)
 }
 
 fn write_profile(own: &Organisation, file: &str, places: &[Workplace<'_>]) -> anyhow::Result<()> {
