@@ -14,9 +14,7 @@ use api::{
     store::v1::{ReconcileStoreRequest, SeenJournal},
 };
 use mfg::ManufacturerId;
-use records::{
-    Caller, Once, Standing, commit_once, named, not_suspended, reconciled_unit, refuse_conflict, refuse_store, reused,
-};
+use records::{Caller, Once, Standing, commit_once, named, not_suspended, reconciled_unit, refuse_conflict, reused};
 use store::Position;
 use tracing::{info, warn};
 
@@ -149,19 +147,15 @@ impl Authority {
     /// What the store says.
     pub fn seen_of_receivers(&self) -> Result<BTreeMap<String, u64>, Refusal> {
         let mut seen = BTreeMap::new();
-        let mut after: Option<String> = None;
-        loop {
-            let page =
-                self.store().list("handoffs", after.as_deref(), store::MAX_LISTED).map_err(|e| refuse_store(&e))?;
-            let Some((last, _)) = page.last() else { return Ok(seen) };
-            after = Some(last.clone());
-            for (lot, _) in &page {
-                let handoff = self.handoff(self.manufacturer.as_str(), lot)?;
-                let (Some(facts), Some(report)) = (handoff.facts, handoff.report) else { continue };
+        records::every(self.store(), "handoffs", |lot, _| {
+            let handoff = self.handoff(self.manufacturer.as_str(), lot)?;
+            if let (Some(facts), Some(report)) = (handoff.facts, handoff.report) {
                 let known = seen.entry(facts.to).or_default();
                 *known = report.journal_position.max(*known);
             }
-        }
+            Ok(())
+        })?;
+        Ok(seen)
     }
 }
 

@@ -23,9 +23,6 @@ use tracing::warn;
 
 use crate::{close, receive::Receiver};
 
-/// Most lots read at once while loading.
-const PAGE: usize = 256;
-
 /// The name of a lot key's file: the key's digest.
 pub(crate) fn key_file(digest: &Sha256) -> String {
     format!("{digest}.key")
@@ -130,36 +127,32 @@ impl LotOnRecord {
 /// What the store says; `JOURNAL_DAMAGED` when a lot's record does not read; `KEY_...` when a closed lot's key cannot be destroyed.
 pub(crate) fn load_all(receiver: &Receiver) -> Result<usize, Refusal> {
     let authority = &receiver.authority;
-    let mut after: Option<String> = None;
     let mut loaded = 0;
-    loop {
-        let page = authority.store().list("lots", after.as_deref(), PAGE).map_err(|e| refuse_store(&e))?;
-        let Some((last, _)) = page.last() else { return Ok(loaded) };
-        after = Some(last.clone());
-        for (id, record) in &page {
-            let lot = LotOnRecord::from_record(authority.store(), record)?;
-            let Some(received) = lot.received() else { continue };
-            let terms = received.terms.clone().unwrap_or_default();
-            let terms = SignedTerms::verify(&terms.terms, &terms.signature, &authority.bundle())
-                .map_err(named(mfg::TermsRefusal::reason))?;
-            match &lot.stage {
-                Stage::Accepting(_) => continue,
-                Stage::Received(received) => match authority.retired(lot.at) {
-                    None => load_open(receiver, id, received, terms)?,
-                    Some(why) => {
-                        authority.lots.put(described(receiver, received, terms, LotIssuer::Gone(why))?);
-                        let key = wire::read_digest("key_digest", &received.key_digest)?;
-                        receiver.lot_keys.destroy(&key_file(&key)).map_err(named(SecretError::reason))?;
-                    }
-                },
-                Stage::Closing(received, _) | Stage::Closed(received, _) => {
-                    authority.lots.put(described(receiver, received, terms, LotIssuer::Closed)?);
-                    close::finish(receiver, id)?;
+    records::every(authority.store(), "lots", |id, record| {
+        let lot = LotOnRecord::from_record(authority.store(), record)?;
+        let Some(received) = lot.received() else { return Ok(()) };
+        let terms = received.terms.clone().unwrap_or_default();
+        let terms = SignedTerms::verify(&terms.terms, &terms.signature, &authority.bundle())
+            .map_err(named(mfg::TermsRefusal::reason))?;
+        match &lot.stage {
+            Stage::Accepting(_) => return Ok(()),
+            Stage::Received(received) => match authority.retired(lot.at) {
+                None => load_open(receiver, id, received, terms)?,
+                Some(why) => {
+                    authority.lots.put(described(receiver, received, terms, LotIssuer::Gone(why))?);
+                    let key = wire::read_digest("key_digest", &received.key_digest)?;
+                    receiver.lot_keys.destroy(&key_file(&key)).map_err(named(SecretError::reason))?;
                 }
+            },
+            Stage::Closing(received, _) | Stage::Closed(received, _) => {
+                authority.lots.put(described(receiver, received, terms, LotIssuer::Closed)?);
+                close::finish(receiver, id)?;
             }
-            loaded += 1;
         }
-    }
+        loaded += 1;
+        Ok(())
+    })?;
+    Ok(loaded)
 }
 
 fn load_open(receiver: &Receiver, id: &str, received: &LotReceived, terms: SignedTerms) -> Result<(), Refusal> {

@@ -28,7 +28,8 @@ impl Peers for ReceiversPeers {
     fn seen(&self) -> Result<BTreeMap<String, u64>, Refusal> {
         let authority = &self.0.authority;
         let mut seen = authority.seen_of_receivers()?;
-        every_lot(&self.0, |lot| {
+        records::every(authority.store(), "lots", |_, record| {
+            let lot = LotOnRecord::from_record(authority.store(), record)?;
             if let (Some(received), Some(facts)) = (lot.received(), lot.facts()) {
                 let known = seen.entry(facts.from.clone()).or_default();
                 *known = received.sender_position.max(*known);
@@ -49,12 +50,13 @@ impl Peers for ReceiversPeers {
         let receiver = Arc::clone(&self.0);
         let work = move || {
             let mut senders: BTreeSet<ManufacturerId> = receiver.upstreams.all().cloned().collect();
-            every_lot(&receiver, |lot| {
+            let authority = &receiver.authority;
+            records::every(authority.store(), "lots", |_, record| {
+                let lot = LotOnRecord::from_record(authority.store(), record)?;
                 let from = lot.facts().map(|facts| facts.from.clone()).unwrap_or_default();
                 senders.insert(ManufacturerId::parse(&from).map_err(named(mfg::IdRefusal::reason))?);
                 Ok(())
             })?;
-            let authority = &receiver.authority;
             let acquaintances = authority.acquaintances(senders.into_iter());
             authority.reconcile(caller, &request, &acquaintances, &heard)?;
             authority.take_standing()?;
@@ -91,18 +93,5 @@ impl ReceiversPeers {
             }
         }
         Ok(heard)
-    }
-}
-
-fn every_lot(receiver: &Receiver, mut visit: impl FnMut(&LotOnRecord) -> Result<(), Refusal>) -> Result<(), Refusal> {
-    let store = receiver.authority.store();
-    let mut after: Option<String> = None;
-    loop {
-        let page = store.list("lots", after.as_deref(), store::MAX_LISTED).map_err(|e| refuse_store(&e))?;
-        let Some((last, _)) = page.last() else { return Ok(()) };
-        after = Some(last.clone());
-        for (_, record) in &page {
-            visit(&LotOnRecord::from_record(store, record)?)?;
-        }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use api::{Refusal, custody::v1::TallyReport};
 use mfg::ManufacturerId;
-use records::{named, refuse_store};
+use records::named;
 use tokio::{sync::Notify, time::MissedTickBehavior};
 use tracing::{info, warn};
 
@@ -16,9 +16,6 @@ use crate::{
     lots::{LotOnRecord, Stage},
     receive::Receiver,
 };
-
-/// Most lots read at once.
-const PAGE: usize = 256;
 
 /// The reporter of one manufacturer.
 #[derive(Debug, Default)]
@@ -109,28 +106,27 @@ async fn due(receiver: &Arc<Receiver>) -> Result<Vec<(String, ManufacturerId, bo
     let work = move || {
         let store = this.authority.store();
         let mut lots = Vec::new();
-        let mut after: Option<String> = None;
-        loop {
-            let page = store.list("lots", after.as_deref(), PAGE).map_err(|e| refuse_store(&e))?;
-            let Some((last, _)) = page.last() else { return Ok(lots) };
-            after = Some(last.clone());
-            for (id, record) in page.iter().filter(|(id, _)| !this.reports.is_done(id)) {
-                let on_record = LotOnRecord::from_record(store, record)?;
-                if on_record.check_not_retired(&this.authority).is_err() {
-                    continue;
-                }
-                let is_final = match on_record.stage {
-                    Stage::Accepting(_) => continue,
-                    Stage::Received(_) | Stage::Closing(..) => false,
-                    Stage::Closed(..) => true,
-                };
-                let from = on_record.facts().map(|facts| facts.from.clone()).unwrap_or_default();
-                let from = ManufacturerId::parse(&from).map_err(named(mfg::IdRefusal::reason))?;
-                if this.upstreams.reaches(&from) {
-                    lots.push((id.clone(), from, is_final));
-                }
+        records::every(store, "lots", |id, record| {
+            if this.reports.is_done(id) {
+                return Ok(());
             }
-        }
+            let on_record = LotOnRecord::from_record(store, record)?;
+            if on_record.check_not_retired(&this.authority).is_err() {
+                return Ok(());
+            }
+            let is_final = match on_record.stage {
+                Stage::Accepting(_) => return Ok(()),
+                Stage::Received(_) | Stage::Closing(..) => false,
+                Stage::Closed(..) => true,
+            };
+            let from = on_record.facts().map(|facts| facts.from.clone()).unwrap_or_default();
+            let from = ManufacturerId::parse(&from).map_err(named(mfg::IdRefusal::reason))?;
+            if this.upstreams.reaches(&from) {
+                lots.push((id.to_owned(), from, is_final));
+            }
+            Ok(())
+        })?;
+        Ok(lots)
     };
     receiver.authority.seams.workers.run(work).await
 }

@@ -286,13 +286,12 @@ impl<D: Destination> Outbox<D> {
 /// How many deliveries of a destination were set aside so far.
 fn quarantined(store: &dyn Store, destination: &str) -> Result<u64, Refusal> {
     let prefix = format!("{destination}/");
-    let (mut count, mut after) = (0, prefix.clone());
-    loop {
-        let page = store.list(QUARANTINE, Some(&after), store::MAX_LISTED).map_err(|e| refuse_store(&e))?;
-        let names = page.iter().map(|(name, _)| name).take_while(|name| name.starts_with(&prefix));
-        let Some(last) = names.inspect(|_| count += 1).last() else { return Ok(count) };
-        after.clone_from(last);
-    }
+    let mut count = 0;
+    records::every(store, QUARANTINE, |name, _| {
+        count += u64::from(name.starts_with(&prefix));
+        Ok(())
+    })?;
+    Ok(count)
 }
 
 fn act(tools: &Tools) -> Act {

@@ -2,8 +2,8 @@
 //!
 //! The store knows frames, keys and tallies; the protos know messages. Here they meet: [`Act::unit`] turns a fact into a unit,
 //! [`read`] turns a record back into a fact, [`keys`] names the key spaces, [`replayed`] answers whether a request was done before,
-//! [`wire`] converts between the domain's types and the protos'; [`page`] and [`scan()`] make pages of lists, and of what is listed
-//! nowhere; [`StoreRpc`] lets operators copy the store of any service. It decides nothing about custody.
+//! [`wire`] converts between the domain's types and the protos'; [`every()`] visits a whole list, [`page`] and [`scan()`] make pages of
+//! lists, and of what is listed nowhere; [`StoreRpc`] lets operators copy the store of any service. It decides nothing about custody.
 
 mod act;
 mod commit_queue;
@@ -25,6 +25,6 @@ pub use once::{Once, commit_once, commit_one, reused};
 pub use open::{OpenedStore, init_store, open_store};
 pub use read::{read, read_at, replayed};
 pub use refuse::{named, refuse_conflict, refuse_store};
-pub use scan::scan;
+pub use scan::{every, scan};
 pub use standing::{Behind, Standing, reconciled_unit, restored_unit};
 pub use store_rpc::{Peers, StoreRpc, clock_not_behind, not_suspended};

@@ -1,4 +1,4 @@
-//! Pages of what is listed nowhere: found by reading the journal, a bounded part of it at a time.
+//! Reading on to the end: a whole collection, or pages of what is listed nowhere, found in a bounded part of the journal at a time.
 
 use api::Refusal;
 use store::{Position, Record, Store};
@@ -7,6 +7,27 @@ use crate::refuse_store;
 
 /// Most journal records that one page looks at.
 const MOST_READ: usize = 10_000;
+
+/// Visits every record of a collection with its name, in the order of the names. Nothing is locked meanwhile: what is recorded by a visit
+/// is visited too if its name comes later.
+///
+/// # Errors
+/// What the store says, what `visit` refuses with.
+pub fn every(
+    store: &dyn Store,
+    collection: &str,
+    mut visit: impl FnMut(&str, &Record) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    let mut after: Option<String> = None;
+    loop {
+        let page = store.list(collection, after.as_deref(), store::MAX_LISTED).map_err(|e| refuse_store(&e))?;
+        for (name, record) in &page {
+            visit(name, record)?;
+        }
+        let Some((last, _)) = page.into_iter().next_back() else { return Ok(()) };
+        after = Some(last);
+    }
+}
 
 /// What `pick` makes of the journal's records from a position on, in order, at most `limit`; and where the next page goes on, if
 /// there is one. A page may be short or empty and still have a next one.

@@ -10,7 +10,7 @@ use api::{
 use pki::UnixTime;
 use store::{Claim, Entry, Head, Position, Rule, Store, Unit};
 
-use crate::{Act, Caller, keys, named, read, refuse_store};
+use crate::{Act, Caller, every, keys, named, read, refuse_store};
 
 /// The collection of restorations and reconciliations, in the order in which they happened.
 const LIST: &str = "restorations";
@@ -50,30 +50,26 @@ impl Standing {
     )]
     pub fn of(store: &dyn Store) -> Result<Self, Refusal> {
         let mut standing = Self { clock_behind: behind(store)?, ..Self::default() };
-        let mut after: Option<String> = None;
-        loop {
-            let page = store.list(LIST, after.as_deref(), store::MAX_LISTED).map_err(|e| refuse_store(&e))?;
-            let Some((last, _)) = page.last() else { return Ok(standing) };
-            after = Some(last.clone());
-            for (_, record) in &page {
-                match read(record)?.1 {
-                    Fact::StoreRestored(restored) => {
-                        standing.restored_at = Some(record.position);
-                        standing.suspended = restored.suspended;
-                    }
-                    Fact::StoreReconciled(reconciled) => {
-                        standing.suspended = false;
-                        if reconciled.retires {
-                            standing.retired_before = Some(Position::from_u64(reconciled.restored_at));
-                        }
-                    }
-                    _ => {
-                        let what = format!("the record at {} is about no restoration", record.position);
-                        return Err(Refusal::new("JOURNAL_DAMAGED", what));
+        every(store, LIST, |_, record| {
+            match read(record)?.1 {
+                Fact::StoreRestored(restored) => {
+                    standing.restored_at = Some(record.position);
+                    standing.suspended = restored.suspended;
+                }
+                Fact::StoreReconciled(reconciled) => {
+                    standing.suspended = false;
+                    if reconciled.retires {
+                        standing.retired_before = Some(Position::from_u64(reconciled.restored_at));
                     }
                 }
+                _ => {
+                    let what = format!("the record at {} is about no restoration", record.position);
+                    return Err(Refusal::new("JOURNAL_DAMAGED", what));
+                }
             }
-        }
+            Ok(())
+        })?;
+        Ok(standing)
     }
 
     /// Whether what was recorded here signs nothing more.

@@ -8,7 +8,6 @@ use std::{
 
 use api::Refusal;
 use pki::UnixTime;
-use records::refuse_store;
 use tracing::{debug, info, warn};
 
 use super::state::{Current, Stage};
@@ -16,8 +15,6 @@ use crate::authority::Authority;
 
 /// How long after its end an offer may still hold its units.
 const LATE_AT_MOST: Duration = Duration::from_secs(1);
-/// Handoffs read at once at start.
-pub(super) const PAGE: usize = 256;
 
 /// When open offers end, soonest first. What is on record is the truth: a lot stands here until its offer is seen to be closed.
 #[derive(Debug, Default)]
@@ -72,19 +69,14 @@ pub fn release_expired_offers(authority: &Arc<Authority>) -> Result<(), Refusal>
 
 impl Authority {
     fn note_open_offers(&self) -> Result<(), Refusal> {
-        let mut after: Option<String> = None;
-        loop {
-            let page = self.store().list("handoffs", after.as_deref(), PAGE).map_err(|e| refuse_store(&e))?;
-            let Some((last, _)) = page.last() else { return Ok(()) };
-            after = Some(last.clone());
-            for (lot, _) in &page {
-                let current = Current::of(self.store(), lot)?;
-                match current.stage {
-                    Stage::Offered => self.expiries.add(current.offered.expires_at, lot),
-                    Stage::Withdrawn { .. } | Stage::Voided { .. } | Stage::Accepted { .. } => {}
-                }
+        records::every(self.store(), "handoffs", |lot, _| {
+            let current = Current::of(self.store(), lot)?;
+            match current.stage {
+                Stage::Offered => self.expiries.add(current.offered.expires_at, lot),
+                Stage::Withdrawn { .. } | Stage::Voided { .. } | Stage::Accepted { .. } => {}
             }
-        }
+            Ok(())
+        })
     }
 
     /// Withdraws every offer that ran out of time, on record.

@@ -9,10 +9,7 @@ use api::{
 use records::{keys, read, refuse_store};
 use store::{Claim, Record, Rule};
 
-use super::{
-    expiry::PAGE,
-    state::{Current, Stage},
-};
+use super::state::{Current, Stage};
 use crate::{authority::Authority, lots::Lot};
 
 /// A lot that may be offered from.
@@ -44,15 +41,8 @@ impl Authority {
         let last = self.store().get(&key).map_err(|e| refuse_store(&e))?;
         let rule = last.map_or(Rule::Absent, |record| Rule::Unchanged(record.position));
         let mut offered = Offered { open: Vec::new(), unlimited_handed_over: false, relied_on: Claim { key, rule } };
-        let mut after: Option<String> = None;
-        loop {
-            let page = self.store().list("handoffs", after.as_deref(), PAGE).map_err(|e| refuse_store(&e))?;
-            let Some((last, _)) = page.last() else { return Ok(offered) };
-            after = Some(last.clone());
-            for (lot, _) in &page {
-                self.note(&mut offered, source, lot)?;
-            }
-        }
+        records::every(self.store(), "handoffs", |lot, _| self.note(&mut offered, source, lot))?;
+        Ok(offered)
     }
 
     fn note(&self, offered: &mut Offered, source: &str, lot: &str) -> Result<(), Refusal> {

@@ -12,7 +12,7 @@ use api::{
 };
 use mfg::Bundle;
 use pki::{Certificate, Sha256};
-use records::{read, refuse_store};
+use records::read;
 use serde::Deserialize;
 use service::Clock;
 use store::{Position, Record, Store};
@@ -211,11 +211,9 @@ fn list_disabled(store: &dyn Store) -> Result<Vec<DisabledCaKey>, Refusal> {
 /// Every record of a collection, those of deleted things included.
 fn list_all(store: &dyn Store, collection: &str) -> Result<Vec<Record>, Refusal> {
     let mut all = Vec::new();
-    let mut after: Option<String> = None;
-    loop {
-        let page = store.list(collection, after.as_deref(), store::MAX_LISTED).map_err(|e| refuse_store(&e))?;
-        let Some((last, _)) = page.last() else { return Ok(all) };
-        after = Some(last.clone());
-        all.extend(page.into_iter().map(|(_, record)| record));
-    }
+    records::every(store, collection, |_, record| {
+        all.push(record.clone());
+        Ok(())
+    })?;
+    Ok(all)
 }

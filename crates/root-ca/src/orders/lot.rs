@@ -8,7 +8,7 @@ use bytes::Bytes;
 use issuance::{CaKey, Issuer, LoadOptions, LoadRefusal, OrderProfiles, SigningKey, Stage};
 use mfg::{OrderCa, SignedTerms, Terms};
 use pki::{Certificate, UnixTime};
-use records::{keys, named, refuse_store};
+use records::{keys, named};
 use store::Receipt;
 use tracing::{info, warn};
 
@@ -42,20 +42,14 @@ impl DeviceRoot {
 /// # Errors
 /// What the store says; the issuer's refusals.
 pub(crate) fn load_all(orders: &Orders) -> Result<usize, Refusal> {
-    let mut after: Option<String> = None;
     let mut loaded = 0;
-    loop {
-        let page = orders.authority.store().list("orders", after.as_deref(), 256).map_err(|e| refuse_store(&e))?;
-        let Some((last, _)) = page.last() else {
-            info!(orders = loaded, "approved orders loaded");
-            return Ok(loaded);
-        };
-        after = Some(last.clone());
-        for (_, record) in &page {
-            let newest = OrderOnRecord::from_record(orders.authority.store(), record)?;
-            loaded += usize::from(load(orders, newest)? == OrderState::Approved);
-        }
-    }
+    records::every(orders.authority.store(), "orders", |_, record| {
+        let newest = OrderOnRecord::from_record(orders.authority.store(), record)?;
+        loaded += usize::from(load(orders, newest)? == OrderState::Approved);
+        Ok(())
+    })?;
+    info!(orders = loaded, "approved orders loaded");
+    Ok(loaded)
 }
 
 /// Loads one order; units can be taken from it when its newest version is approved.
