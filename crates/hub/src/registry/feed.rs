@@ -13,6 +13,7 @@ use bytes::Bytes;
 use pki::Sha256;
 use records::{Act, Caller, commit_one, read, refuse_store, wire};
 use store::{Claim, Position, Rule, Unit};
+use tonic::Code;
 
 use super::{
     admit::{BoundBy, bound, fresh, outrun, thumbprints},
@@ -66,13 +67,14 @@ impl Books {
         if !registrations.iter().map(|event| event.sequence).is_sorted_by(|one, next| one < next) {
             return Err(Refusal::malformed("registrations", "sequences do not increase"));
         }
-        let (at, reached) = self.reached(caller, &feed)?;
+        let (at, HubFeedReached { reached, refused, .. }) = self.reached(caller, &feed)?;
         let act = Act { at: self.clock.now(), caller: caller.clone(), request: None };
         let mut run = Run { books: self, act, results: Vec::new(), pending: Vec::new(), sessions: Sessions::Stay };
         let mut new_reached = reached;
         for event in registrations {
             if event.sequence <= reached {
-                run.results.push(result(event, None));
+                let before = refused.iter().find(|before| before.sequence == event.sequence).cloned();
+                run.results.push(before.unwrap_or_else(|| result(event, None)));
                 continue;
             }
             let refusal = run.take(event)?;
@@ -86,7 +88,10 @@ impl Books {
         run.flush()?;
         let Run { results, act, sessions, .. } = run;
         if new_reached > reached {
-            self.record_reached(&act, caller, &feed, at, new_reached)?;
+            let is_final = |result: &&RegistrationResult| result.refusal.is_some() && result.sequence <= new_reached;
+            let refused = results.iter().filter(is_final).cloned().collect();
+            let fact = HubFeedReached { sender: caller.by.clone(), feed, reached: new_reached, refused };
+            self.record_reached(&act, at, fact)?;
         }
         if sessions == Sessions::MayEnd {
             self.revoke();
@@ -95,29 +100,23 @@ impl Books {
         Ok(RegisterDevicesResponse { results, reached: new_reached, restored_at })
     }
 
-    fn reached(&self, caller: &Caller, feed: &str) -> Result<(Option<Position>, u64), Refusal> {
+    /// How far a feed has come, and where that stands.
+    fn reached(&self, caller: &Caller, feed: &str) -> Result<(Option<Position>, HubFeedReached), Refusal> {
         let Some(record) = self.store.get(&keys::feed(&caller.by, feed)).map_err(|e| refuse_store(&e))? else {
-            return Ok((None, 0));
+            return Ok((None, HubFeedReached::default()));
         };
         match read(&record)? {
-            (_, Fact::HubFeedReached(reached)) => Ok((Some(record.position), reached.reached)),
+            (_, Fact::HubFeedReached(reached)) => Ok((Some(record.position), reached)),
             _ => {
                 Err(Refusal::new("JOURNAL_DAMAGED", format!("the record at {} is not that of a feed", record.position)))
             }
         }
     }
 
-    fn record_reached(
-        &self,
-        act: &Act,
-        caller: &Caller,
-        feed: &str,
-        at: Option<Position>,
-        reached: u64,
-    ) -> Result<(), Refusal> {
-        let fact = HubFeedReached { sender: caller.by.clone(), feed: feed.to_owned(), reached };
+    fn record_reached(&self, act: &Act, at: Option<Position>, fact: HubFeedReached) -> Result<(), Refusal> {
+        let key = keys::feed(&fact.sender, &fact.feed);
         let mut unit = act.unit(Fact::HubFeedReached(fact));
-        unit.claims = vec![Claim { key: keys::feed(&caller.by, feed), rule: at.map_or(Rule::Absent, Rule::At) }];
+        unit.claims = vec![Claim { key, rule: at.map_or(Rule::Absent, Rule::At) }];
         commit_one(self.store.as_ref(), unit)?.map(drop).map_err(|_| outrun())
     }
 
@@ -152,6 +151,11 @@ impl Books {
             }
             Some(device) => device,
         };
+        let ended = keys::ended(&verdict.device_id, &verdict.certificate());
+        if self.store.get(&ended).map_err(|e| refuse_store(&e))?.is_some() {
+            // A feed that is told anew tells of certificates that went out of use since: they do not come back.
+            return Ok(Outcome::Done);
+        }
         rebound(act, &verdict, device.0, &device.1)
     }
 
@@ -258,6 +262,8 @@ impl Run<'_> {
                 self.pending.push((device, self.results.len(), event.clone(), *unit));
                 Ok(None)
             }
+            // What the hub itself fails at says nothing of the event: the whole call is made again.
+            Err(refusal) if is_own_failure(&refusal) => Err(refusal),
             Err(refusal) => Ok(Some(refusal)),
         }
     }
@@ -277,6 +283,7 @@ impl Run<'_> {
                     Ok(_) => continue,
                     Err(_) => return Err(outrun()),
                 },
+                Err(refusal) if is_own_failure(&refusal) => return Err(refusal),
                 Err(refusal) => refusal,
             };
             if let Some(result) = self.results.get_mut(place) {
@@ -342,6 +349,12 @@ fn wait_for_operator(refusal: Refusal, nothing_registered: bool) -> Refusal {
         "UNKNOWN_ISSUER" if nothing_registered => refusal.retry_after(OPERATOR_PATIENCE),
         _ => refusal,
     }
+}
+
+/// Whether a refusal is no verdict: the store cannot be read, say. A line asks again, and must not find its event passed over.
+fn is_own_failure(refusal: &Refusal) -> bool {
+    let own = matches!(refusal.code(), Code::Unavailable | Code::Internal | Code::DataLoss | Code::Unknown);
+    own && refusal.retry_delay().is_none()
 }
 
 fn not_yours(device: &str, maker: &str) -> Refusal {

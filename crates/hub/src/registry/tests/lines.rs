@@ -1,9 +1,16 @@
 //! What lines tell: at least once, in order.
 
-use api::hub::v1::{LineEvent, Registration};
+use api::{
+    hub::v1::{LineEvent, Registration},
+    journal::v1::{HubFeedReached, record::Fact},
+};
+use store::{Claim, Rule};
 
 use super::*;
-use crate::forge::{generation, handoff_ca, new_ca, other_signature};
+use crate::{
+    forge::{generation, handoff_ca, new_ca, other_signature},
+    registry::keys,
+};
 
 const FEED: &str = "2f1c6a52-9c4f-4c0e-8a39-51d6c1f0f5b2";
 
@@ -273,4 +280,49 @@ async fn a_line_binds_a_device_that_an_operator_created_and_overrules_a_first_co
     assert_eq!(world.tell(&[written(1, "sn0000001", forge.presented())]), [None]);
     world.connect(forge.presented(), "sn0000001").await.unwrap();
     assert_eq!(world.refused(first, "sn0000001").await, "CERTIFICATE_SUPERSEDED");
+}
+
+#[test]
+fn an_answer_that_was_lost_is_given_again_with_its_refusals() {
+    let forge = Forge::new();
+    let world = World::trusting(&forge);
+    let events = [written(1, "sn0000001", forge.presented()), written(2, "sn0000009", Forge::new().presented())];
+    let answer = [None, Some("UNKNOWN_ISSUER")];
+    assert_eq!(world.tell(&events), answer);
+    let world = world.restarted();
+    assert_eq!(world.tell(&events), answer, "a line that missed it must not take the second for registered");
+    let next = event(3, "never-seen", LineEvent::Scrapped);
+    assert_eq!(world.tell(&[&events[..], &[next]].concat()), [None, Some("UNKNOWN_ISSUER"), None]);
+    assert_eq!(world.tell(&events), answer, "with more of the feed behind it, too");
+}
+
+#[tokio::test]
+async fn a_feed_that_is_told_anew_brings_back_no_certificate_that_went_out_of_use() {
+    let mut forge = Forge::new();
+    let world = World::trusting(&forge);
+    let first = forge.presented();
+    let certificate_sha256 = records::wire::digest(&pki::Sha256::of(&first[0]));
+    // Written, and then replaced all the same: it was scrapped, came back in doubt, and nobody found the board.
+    let superseded = Registration { certificate_sha256, ..event(2, "sn0000001", LineEvent::Superseded) };
+    forge.leaf.key = crate::forge::p256();
+    let second = forge.presented();
+    let story = [written(1, "sn0000001", first.clone()), superseded, written(3, "sn0000001", second.clone())];
+    for feed in [FEED.to_owned(), fresh_id()] {
+        assert_eq!(world.tell_as("technician-z", &feed, &story), [None, None, None]);
+        world.connect(second.clone(), "sn0000001").await.unwrap();
+        assert_eq!(world.refused(first.clone(), "sn0000001").await, "CERTIFICATE_SUPERSEDED");
+    }
+}
+
+#[test]
+fn what_the_hub_itself_fails_at_is_no_verdict_on_an_event() {
+    let forge = Forge::new();
+    let world = World::trusting(&forge);
+    let act = records::Act { at: NOW, caller: caller("company-x"), request: None };
+    let mut damaged = act.unit(Fact::HubFeedReached(HubFeedReached::default()));
+    damaged.claims = vec![Claim { key: keys::device("sn0000001"), rule: Rule::Absent }];
+    records::commit_one(world.store.as_ref(), damaged).unwrap().unwrap();
+    let event = [written(1, "sn0000001", forge.presented())];
+    let refused = world.books.register(&caller("technician-z"), FEED, &event).unwrap_err();
+    assert_eq!((refused.reason(), world.reached()), ("JOURNAL_DAMAGED", 0), "it is not passed over");
 }
