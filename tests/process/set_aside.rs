@@ -42,6 +42,11 @@ fn set_aside(world: &World) -> u64 {
     told.lines().find_map(|line| line.strip_prefix(QUARANTINED)?.parse().ok()).unwrap()
 }
 
+async fn state(world: &World, device_id: &str) -> UnitState {
+    let request = GetUnitRequest { device_id: device_id.to_owned() };
+    station(world).get_unit(request).await.unwrap().into_inner().unit.unwrap().state()
+}
+
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let waited = async {
         while !is_so().await {
@@ -80,7 +85,9 @@ async fn what_the_hub_refuses_for_good_raises_an_alarm_and_the_rest_goes_on() {
     assert_eq!((&delivery["destination"], &delivery["device_id"]), (&"hub".into(), &POISONED.into()), "{listed}");
     assert_eq!(delivery["refusal"]["reason"], "UNKNOWN_ISSUER", "{listed}");
 
-    // The CA is registered, and the next device is, too: nothing waits behind the one.
+    // The line is killed, the CA is registered, and the next device is, too: nothing waits behind the one.
+    let killed = world.kill_service(LINE, "provisioner").await.unwrap();
+    world.start_again(killed).await.unwrap();
     said(&alice, "hub ca prove root");
     let line = station(&world);
     let mut stream = Stream::open(line.clone()).await;
@@ -93,15 +100,16 @@ async fn what_the_hub_refuses_for_good_raises_an_alarm_and_the_rest_goes_on() {
         certificate_sha256: Sha256::of(&unit.chain[0]).as_bytes().to_vec().into(),
     };
     line.clone().confirm_written(written).await.unwrap();
-    until("registered", async || {
-        let request = GetUnitRequest { device_id: unit.device_id.clone() };
-        line.clone().get_unit(request).await.unwrap().into_inner().unit.unwrap().state() == UnitState::Registered
-    })
-    .await;
-    assert_eq!(set_aside(&world), 1);
+    until("registered", async || state(&world, &unit.device_id).await == UnitState::Registered).await;
+    assert_eq!((set_aside(&world), state(&world, POISONED).await), (1, UnitState::Written));
 
-    // What is done about the one: its device is made known by hand, and comes in.
-    said(&alice, &format!("hub device add {POISONED}"));
+    // The one is sent again. The line is killed before it has done it, perhaps.
+    said(&operator, "device send-again hub");
+    let killed = world.kill_service(LINE, "provisioner").await.unwrap();
+    world.start_again(killed).await.unwrap();
+    until("sent again", async || set_aside(&world) == 0).await;
+    assert_eq!(state(&world, POISONED).await, UnitState::Registered);
+    assert_eq!(said(&operator, "device quarantine")["deliveries"], serde_json::json!([]));
     let device = world.folder().sub("devices").unwrap().sub(POISONED).unwrap();
     let (pfx, chain) = (device.join("device.pfx"), device.join("chain.pem"));
     let doors = &world.service(BRAND, "hub").unwrap().further;

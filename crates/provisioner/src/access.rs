@@ -23,6 +23,7 @@ pub(crate) const TABLE: Table = &[
         &[Role::Station, Role::Operator, Role::Auditor],
     ),
     own("/countersign.provisioning.v1.ProvisioningService/ListQuarantine", &[Role::Operator, Role::Auditor]),
+    own("/countersign.provisioning.v1.ProvisioningService/SendAgain", &[Role::Operator]),
     own("/countersign.store.v1.StoreService/GetStore", &[Role::Operator, Role::Auditor]),
     own("/countersign.store.v1.StoreService/CopyStore", &[Role::Operator]),
     own("/countersign.store.v1.StoreService/GetSeenJournals", &[Role::Operator, Role::Auditor]),

@@ -53,6 +53,14 @@ impl OutboxPlace {
     pub(crate) fn set_aside(&self, deliveries: u64) {
         self.set_aside.fetch_add(deliveries, Ordering::Relaxed);
     }
+
+    pub(crate) fn release(&self, deliveries: u64) {
+        self.set_aside.fetch_sub(deliveries, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_anything_aside(&self) -> bool {
+        self.set_aside.load(Ordering::Relaxed) > 0
+    }
 }
 
 /// Tells of all outboxes over one journal.
@@ -78,7 +86,12 @@ impl Collector for Outboxes {
         let lag = of(&|place| head.saturating_sub(place.next.load(Ordering::Relaxed)));
         tell_states(&mut encoder, "outbox_lag_octets", "Octets of the journal not looked at for a destination", lag)?;
         let aside = of(&|place| place.set_aside.load(Ordering::Relaxed));
-        tell_states(&mut encoder, "outbox_quarantined", "Deliveries that a destination refused for good", aside)
+        tell_states(
+            &mut encoder,
+            "outbox_quarantined",
+            "Deliveries that a destination refused and that are set aside",
+            aside,
+        )
     }
 }
 

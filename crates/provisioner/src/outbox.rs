@@ -1,8 +1,11 @@
 //! Deliveries to those who need not answer at once: the journal is the outbox.
 //!
 //! Each destination has a task that reads the journal in order, from where it left off, and delivers what concerns it: at least once,
-//! never out of order, through any outage. What a destination refuses for good is set aside on record, and the rest goes on.
+//! never out of order, through any outage. What a destination refuses for good is set aside on record, and the rest goes on; an operator
+//! has it sent again when its cause is mended.
 
+mod again;
+mod aside;
 mod hub;
 mod pause;
 mod signer;
@@ -11,24 +14,24 @@ use std::{sync::Arc, time::Duration};
 
 use api::{
     Refusal, RequestId,
-    journal::v1::{OutboxAdvanced, OutboxQuarantined, record::Fact},
+    journal::v1::{OutboxAdvanced, record::Fact},
 };
 use issuance::{Entropy as _, SystemEntropy};
 use records::{Act, Caller, CommitQueue, Standing, keys, read, refuse_conflict, refuse_store};
 use service::{Clock, Workers};
-use store::{Claim, Entry, Position, Record, Rule, Store, Unit};
+use store::{Claim, Position, Record, Rule, Store, Unit};
 use tokio::sync::watch;
 use tonic::Code;
 use tracing::{error, info, warn};
 
 use crate::metrics::OutboxPlace;
 
+pub(crate) use again::ask as ask_again;
+pub(crate) use aside::{QUARANTINE, held};
 pub(crate) use hub::ToHub;
 use pause::Pause;
 pub(crate) use signer::ToSigner;
 
-/// The collection of deliveries that were set aside.
-pub(crate) const QUARANTINE: &str = "quarantine";
 /// Most deliveries in one call.
 const BATCH: usize = 100;
 /// Records that are read on without a delivery before the place is put on record.
@@ -80,6 +83,12 @@ pub(crate) trait Destination: Send + Sync + 'static {
     /// What the store says.
     fn delivery(&self, store: &dyn Store, record: &Record) -> Result<Option<Delivery<Self::Content>>, Refusal>;
 
+    /// Whether a record says what is not so any more: later ones of the same unit tell the rest. Runs where blocking work may.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn is_overtaken(&self, store: &dyn Store, record: &Record) -> Result<bool, Refusal>;
+
     /// Delivers up to a batch of the feed of this name; answers each in order.
     ///
     /// # Errors
@@ -112,6 +121,8 @@ pub(crate) struct Outbox<D: Destination> {
     feed: String,
     /// Which restore of the destination this feed began after.
     restored_at: u64,
+    /// What was set aside, while it is sent again.
+    pass: Option<again::Pass>,
 }
 
 impl<D: Destination> Outbox<D> {
@@ -137,8 +148,17 @@ impl<D: Destination> Outbox<D> {
         };
         let OutboxAdvanced { next, feed, destination_restored_at: restored_at, .. } = advanced;
         let next = Position::from_u64(next);
-        let place = OutboxPlace::new(D::NAME, next, quarantined(tools.store.as_ref(), D::NAME)?);
-        Ok(Self { tools, destination: Arc::new(destination), next, place, recorded: next, feed, restored_at })
+        let place = OutboxPlace::new(D::NAME, next, aside::count(tools.store.as_ref(), D::NAME)?);
+        Ok(Self {
+            tools,
+            destination: Arc::new(destination),
+            next,
+            place,
+            recorded: next,
+            feed,
+            restored_at,
+            pass: None,
+        })
     }
 
     /// How far it is, for `/metrics`.
@@ -164,11 +184,18 @@ impl<D: Destination> Outbox<D> {
         }
     }
 
-    /// Reads on and delivers at most one batch.
+    /// Delivers at most one batch: of what was set aside and is to be sent again, or else of what is new.
     ///
     /// # Errors
     /// When it has to be tried again later.
     pub(crate) async fn round(&mut self) -> Result<Progress, Refusal> {
+        match self.again().await? {
+            Some(progress) => Ok(progress),
+            None => self.read_on().await,
+        }
+    }
+
+    async fn read_on(&mut self) -> Result<Progress, Refusal> {
         let (batch, read_to, at_end) = self.read().await?;
         if batch.is_empty() {
             self.move_to(read_to);
@@ -182,16 +209,25 @@ impl<D: Destination> Outbox<D> {
         if restored_at != self.restored_at {
             return self.begin_anew(restored_at).await;
         }
-        let mut units = Vec::new();
+        let (act, mut units) = (act(&self.tools), Vec::new());
         let mut next = read_to;
         let mut later = None;
-        let mut refused = 0;
+        let (mut refused, mut released) = (0, 0);
         for (delivery, outcome) in batch.iter().zip(outcomes) {
+            // Where a feed began anew, something may be aside already.
+            let before = match self.place.is_anything_aside() {
+                true => aside::find(self.tools.store.as_ref(), D::NAME, delivery.position)?,
+                false => None,
+            };
             match outcome {
-                Outcome::Arrived(about) => units.extend(about),
+                Outcome::Arrived(about) => {
+                    units.extend(about);
+                    released += u64::from(before.is_some());
+                    units.extend(before.map(|before| aside::release(&act, before)).transpose()?);
+                }
                 Outcome::Refused(refusal) => {
-                    units.push(self.aside(delivery, &refusal)?);
-                    refused += 1;
+                    refused += u64::from(before.is_none());
+                    units.push(self.aside(&act, delivery, &refusal)?);
                 }
                 Outcome::Later(refusal) => {
                     next = delivery.position;
@@ -202,6 +238,7 @@ impl<D: Destination> Outbox<D> {
         }
         self.record(units, next).await?;
         self.place.set_aside(refused);
+        self.place.release(released);
         self.move_to(next);
         match later {
             None => Ok(Progress::Moved),
@@ -247,19 +284,10 @@ impl<D: Destination> Outbox<D> {
         self.place.move_to(next);
     }
 
-    fn aside(&self, delivery: &Delivery<D::Content>, refusal: &Refusal) -> Result<Unit, Refusal> {
-        let at = delivery.position.as_u64();
-        let reason = refusal.reason();
+    fn aside(&self, act: &Act, delivery: &Delivery<D::Content>, refusal: &Refusal) -> Result<Unit, Refusal> {
+        let (at, reason) = (delivery.position.as_u64(), refusal.reason());
         error!(destination = D::NAME, device_id = delivery.device_id, position = at, reason, %refusal, "a delivery is set aside");
-        let mut unit = act(&self.tools).unit(Fact::OutboxQuarantined(OutboxQuarantined {
-            destination: D::NAME.to_owned(),
-            device_id: delivery.device_id.clone(),
-            position: at,
-            refusal: Some(refusal.to_wire()),
-        }));
-        let name = format!("{}/{at:020}", D::NAME);
-        unit.entry = Some(Entry::new(QUARANTINE, &name).map_err(records::named(store::EntryInvalid::reason))?);
-        Ok(unit)
+        aside::put_aside(act, D::NAME, delivery, refusal)
     }
 
     /// Puts what came of a batch on record, then the place. A crash in between delivers the batch again.
@@ -283,27 +311,25 @@ impl<D: Destination> Outbox<D> {
     }
 }
 
-/// How many deliveries of a destination were set aside so far.
-fn quarantined(store: &dyn Store, destination: &str) -> Result<u64, Refusal> {
-    let prefix = format!("{destination}/");
-    let mut count = 0;
-    records::every(store, QUARANTINE, |name, _| {
-        count += u64::from(name.starts_with(&prefix));
-        Ok(())
-    })?;
-    Ok(count)
-}
-
 fn act(tools: &Tools) -> Act {
     Act { at: tools.clock.now(), caller: Caller::service(&tools.manufacturer), request: None }
 }
 
 /// A feed that begins.
 fn begin<D: Destination>(restored_at: u64) -> Result<OutboxAdvanced, Refusal> {
+    Ok(OutboxAdvanced {
+        destination: D::NAME.to_owned(),
+        next: 0,
+        feed: new_feed()?,
+        destination_restored_at: restored_at,
+    })
+}
+
+/// A name that no feed had before.
+fn new_feed() -> Result<String, Refusal> {
     let mut octets = [0; 16];
     SystemEntropy.fill(&mut octets).map_err(records::named(issuance::EntropyRefusal::reason))?;
-    let feed = RequestId::from_octets(octets).to_string();
-    Ok(OutboxAdvanced { destination: D::NAME.to_owned(), next: 0, feed, destination_restored_at: restored_at })
+    Ok(RequestId::from_octets(octets).to_string())
 }
 
 fn place_unit(act: &Act, advanced: OutboxAdvanced) -> Unit {

@@ -265,4 +265,15 @@ impl ProvisioningService for ProvisioningRpc {
         let next_page_token = page::token("quarantine", next);
         Ok(Response::new(wire::ListQuarantineResponse { deliveries, next_page_token }))
     }
+
+    async fn send_again(
+        &self,
+        request: Request<wire::SendAgainRequest>,
+    ) -> Result<Response<wire::SendAgainResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let wire::SendAgainRequest { request_id, destination } = request.into_inner();
+        let act = self.desk.act(caller, RequestId::parse(&request_id)?);
+        self.desk.send_again(act, destination.clone()).await?;
+        Ok(Response::new(wire::SendAgainResponse { destination }))
+    }
 }

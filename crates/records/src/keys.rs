@@ -121,6 +121,12 @@ pub fn outbox(destination: &str) -> Key {
     Key::new("outbox", &[destination.as_bytes()])
 }
 
+/// The latest request that what was set aside for a destination is sent again, or that this was done.
+#[must_use]
+pub fn send_again(destination: &str) -> Key {
+    Key::new("send-again", &[destination.as_bytes()])
+}
+
 /// A lot's chain at a provisioner.
 #[must_use]
 pub fn lot_chain(lot: &str) -> Key {

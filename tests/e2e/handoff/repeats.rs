@@ -19,7 +19,7 @@ use brand::{
     amend_order, cancel_order, reinstate_manufacturer, rotate_identity_key, set_service_identity, suspend_manufacturer,
 };
 use bytes::Bytes;
-use devices::{confirm_written, issue_device, issue_devices, provision, provision_stream, scrap_unit};
+use devices::{confirm_written, issue_device, issue_devices, provision, provision_stream, scrap_unit, send_again};
 use issuance::{KeyKind, SigningKey as _, SoftwareKey};
 use lifecycle::{
     accept_offer, allow_rework, approve_reinstatement, close_lot, open_lot, reinstate_units, scrap_blanks, scrap_device,
@@ -79,6 +79,7 @@ every_mutation! {
     "/countersign.provisioning.v1.ProvisioningService/ProvisionStream" => provision_stream
     "/countersign.provisioning.v1.ProvisioningService/ConfirmWritten" => confirm_written
     "/countersign.provisioning.v1.ProvisioningService/ScrapUnit" => scrap_unit
+    "/countersign.provisioning.v1.ProvisioningService/SendAgain" => send_again
 }
 
 #[test]

@@ -252,6 +252,7 @@ const AT_PROVISIONER: &[(&str, &str)] = &[
     ("provisioning.v1.ProvisioningService/ScrapUnit", "SO"),
     ("provisioning.v1.ProvisioningService/ListInDoubt", "SOA"),
     ("provisioning.v1.ProvisioningService/ListQuarantine", "OA"),
+    ("provisioning.v1.ProvisioningService/SendAgain", "O"),
     ("store.v1.StoreService/GetStore", "OA"),
     ("store.v1.StoreService/CopyStore", "O"),
     ("store.v1.StoreService/GetSeenJournals", "OA"),

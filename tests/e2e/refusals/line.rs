@@ -7,7 +7,7 @@ use api::{
     },
     provisioning::v1::{
         ConfirmWrittenRequest, ProvisionRequest, ProvisionStreamRequest, ProvisionStreamResponse, ScrapUnitRequest,
-        UnitRequest, provision_stream_response,
+        SendAgainRequest, UnitRequest, provision_stream_response,
     },
     reason::v1::{self as wire, Reason},
 };
@@ -32,10 +32,19 @@ const PROVISION: &str = "provisioning.v1.ProvisioningService/Provision";
 const PROVISION_MANY: &str = "provisioning.v1.ProvisioningService/ProvisionStream";
 const CONFIRM: &str = "provisioning.v1.ProvisioningService/ConfirmWritten";
 const SCRAP_UNIT: &str = "provisioning.v1.ProvisioningService/ScrapUnit";
+const SEND_AGAIN: &str = "provisioning.v1.ProvisioningService/SendAgain";
 
 pub(super) fn rows(scene: &Scene) -> Vec<Row> {
-    [issued(scene), confirmed_at_signer(scene), reworked(scene), provisioned(scene), written(scene), scrapped(scene)]
-        .concat()
+    [
+        issued(scene),
+        confirmed_at_signer(scene),
+        reworked(scene),
+        provisioned(scene),
+        written(scene),
+        scrapped(scene),
+        sent_again(scene),
+    ]
+    .concat()
 }
 
 fn issued(scene: &Scene) -> Vec<Row> {
@@ -241,5 +250,24 @@ fn scrapped(scene: &Scene) -> Vec<Row> {
             scrap(scene.ids.line.clone(), "u-written"),
             Reason::RequestIdReused,
         ),
+    ]
+}
+
+fn sent_again(scene: &Scene) -> Vec<Row> {
+    let operator = Caller::of(scene.chain, Who::TechnicianOperator, At::Provisioner);
+    let again =
+        |request_id: String, destination: &str| SendAgainRequest { request_id, destination: destination.to_owned() };
+    let station = Caller::of(scene.chain, Who::Station, At::Provisioner);
+    vec![
+        operator.row(SEND_AGAIN, "to nobody", again(fresh_id(), ""), Reason::RequestMalformed),
+        operator.row(SEND_AGAIN, "to an unknown destination", again(fresh_id(), "moon"), Reason::RequestMalformed),
+        operator.row(SEND_AGAIN, "under no id", again(String::new(), "hub"), Reason::RequestIdInvalid),
+        operator.row(
+            SEND_AGAIN,
+            "under an id that is used",
+            again(scene.ids.line.clone(), "hub"),
+            Reason::RequestIdReused,
+        ),
+        station.row(SEND_AGAIN, "by a station", again(fresh_id(), "hub"), Reason::RpcNotAllowed),
     ]
 }

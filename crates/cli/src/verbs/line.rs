@@ -107,12 +107,19 @@ pub(super) const DEVICE: &[Verb] = &[
     ),
     reads(
         "quarantine",
-        "Lists what could not be delivered to the signer or the hub, for good.",
+        "Lists what the signer or the hub refused for good, each with its reason.",
         "countersign device quarantine",
         &["countersign.provisioning.v1.ProvisioningService/ListQuarantine"],
         &[],
     )
     .rows("deliveries", &[("TO", "destination"), ("DEVICE", "device_id"), ("REASON", "refusal.reason"), ("AT", "at")]),
+    changes(
+        "send-again",
+        "Sends everything again that was set aside for the hub or the signer, once its cause is mended.",
+        "countersign device send-again hub",
+        &["countersign.provisioning.v1.ProvisioningService/SendAgain"],
+        &[required("DESTINATION", Choice(&["hub", "signer"]), "destination", "To whom")],
+    ),
     changes(
         "allow-rework",
         "Allows one rework of a written device: its next certificate has the next generation.",

@@ -9,7 +9,7 @@ use api::{
 };
 use mfg::DeviceState;
 use pki::{Sha256, UnixTime};
-use records::{keys, page, read, refuse_store, scan, wire};
+use records::{Act, keys, page, read, refuse_store, scan, wire};
 use store::{Position, Record, Store};
 
 use super::Desk;
@@ -53,6 +53,17 @@ impl Desk {
         let store = Arc::clone(&self.store);
         self.workers.run(move || quarantine(store.as_ref(), after.as_deref(), limit)).await
     }
+
+    /// Has everything sent again that is aside for a destination; on record when this returns.
+    ///
+    /// # Errors
+    /// `REQUEST_MALFORMED` for an unknown destination, `REQUEST_ID_REUSED`, what the store says.
+    pub(crate) async fn send_again(&self, act: Act, destination: String) -> Result<(), Refusal> {
+        let store = Arc::clone(&self.store);
+        self.workers.run(move || outbox::ask_again(store.as_ref(), &act, &destination)).await?;
+        self.outbox.send_replace(());
+        Ok(())
+    }
 }
 
 /// The unit whose certificate is recorded here, if it is of that lot, this is its newest and nobody has confirmed it.
@@ -85,7 +96,7 @@ fn quarantine(
     let next = page::end(&listed, limit);
     let mut deliveries = Vec::with_capacity(listed.len());
     for (_, record) in &listed {
-        let (entry, Fact::OutboxQuarantined(aside)) = read(record)? else { continue };
+        let (Some(aside), (entry, _)) = (outbox::held(record)?, read(record)?) else { continue };
         deliveries.push(Quarantined {
             destination: aside.destination,
             device_id: aside.device_id,

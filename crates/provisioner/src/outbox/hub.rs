@@ -1,5 +1,7 @@
 //! Registrations for the hub: what was written, superseded, scrapped and brought back, in the order in which it happened.
 
+mod overtaken;
+
 use api::{
     Refusal,
     hub::v1::{
@@ -46,6 +48,10 @@ impl Destination for ToHub {
             certificate_sha256,
         };
         Ok(Some(Delivery { position: record.position, device_id, content }))
+    }
+
+    fn is_overtaken(&self, store: &dyn Store, record: &Record) -> Result<bool, Refusal> {
+        overtaken::is_overtaken(store, record)
     }
 
     async fn deliver(&self, feed: &str, batch: &[Delivery<Registration>]) -> Result<Answered, Refusal> {

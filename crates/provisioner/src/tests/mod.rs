@@ -5,6 +5,7 @@ mod again;
 mod keys_in_escrow;
 mod lots_that_end;
 mod outbox;
+mod sent_again;
 mod signer;
 mod units;
 

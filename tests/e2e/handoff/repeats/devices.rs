@@ -3,7 +3,8 @@
 use api::{
     issuance::v1::{IssueDeviceRequest, issue_devices_response},
     provisioning::v1::{
-        ConfirmWrittenRequest, ProvisionRequest, ScrapUnitRequest, UnitRequest, UnitState, provision_stream_response,
+        ConfirmWrittenRequest, ProvisionRequest, ScrapUnitRequest, SendAgainRequest, UnitRequest, UnitState,
+        provision_stream_response, provisioning_service_client::ProvisioningServiceClient,
     },
     reason::v1::Reason,
 };
@@ -14,7 +15,7 @@ use crate::{
     answers::refused_item,
     custody::Custody,
     devices::{Device, Line, Signer, confirmation},
-    world::TECHNICIAN,
+    world::{At, Chain, TECHNICIAN, Who, fresh_id},
 };
 
 pub(super) async fn issue_device() {
@@ -116,11 +117,7 @@ pub(super) async fn scrap_unit() {
     for id in ["rep-scu-1", "rep-scu-2"] {
         line.provision(&Device::new(id).at_line(Some("rep-scu"))).await;
     }
-    let good = ScrapUnitRequest {
-        request_id: crate::world::fresh_id(),
-        device_id: "rep-scu-1".to_owned(),
-        why: "bent".to_owned(),
-    };
+    let good = ScrapUnitRequest { request_id: fresh_id(), device_id: "rep-scu-1".to_owned(), why: "bent".to_owned() };
     let others = vec![
         ScrapUnitRequest { why: "lost".to_owned(), ..good.clone() },
         ScrapUnitRequest { device_id: "rep-scu-2".to_owned(), ..good.clone() },
@@ -131,4 +128,16 @@ pub(super) async fn scrap_unit() {
     };
     repeated(good, others, call).await;
     assert_eq!(custody.tally(TECHNICIAN, "rep-scu").await.scrapped, 1);
+}
+
+pub(super) async fn send_again() {
+    let chain = Chain::shared().await;
+    let operator = ProvisioningServiceClient::new(chain.channel(Who::TechnicianOperator, At::Provisioner));
+    let good = SendAgainRequest { request_id: fresh_id(), destination: "signer".to_owned() };
+    let others = vec![SendAgainRequest { destination: "hub".to_owned(), ..good.clone() }];
+    let call = |request| {
+        let mut client = operator.clone();
+        async move { client.send_again(request).await }
+    };
+    repeated(good, others, call).await;
 }
