@@ -98,6 +98,7 @@ fn empty(device: &str) -> wire::Mailbox {
         messages: Vec::new(),
         last_sequence: 0,
         subscriptions: None,
+        settled: Vec::new(),
     }
 }
 

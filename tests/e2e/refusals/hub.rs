@@ -171,6 +171,7 @@ fn talk(scene: &Scene) -> Vec<Row> {
         body: Bytes::from_static(b"hello"),
         ..SendCloudToDeviceMessageRequest::default()
     };
+    let reused = SendCloudToDeviceMessageRequest { request_id: scene.ids.hub.clone(), ..send("hub-1") };
     let invoke = |id: &str| InvokeMethodRequest {
         device_id: id.to_owned(),
         method: "reboot".to_owned(),
@@ -182,6 +183,7 @@ fn talk(scene: &Scene) -> Vec<Row> {
         alice.row(TWIN, "that is truncated", patch("hub-1", "{\"a\":", None), Reason::TwinPatchInvalid),
         alice.row(TWIN, "of what was changed since", patch("hub-1", "{\"a\":1}", Some(7)), Reason::EtagStale),
         alice.row(SEND, "to nothing", send("nothing"), Reason::DeviceUnknown),
+        alice.row(SEND, "under an id that is used", reused, Reason::RequestIdReused),
         alice.row(INVOKE, "at nothing", invoke("nothing"), Reason::DeviceUnknown),
         alice.row(INVOKE, "at a device that is away", invoke("hub-1"), Reason::DeviceNotConnected),
     ]

@@ -42,7 +42,10 @@ pub(super) fn write(directory: &Path, mailbox: &Mailbox) -> Result<(), Refusal> 
     let message = mailbox.encode_to_vec();
     let replace = || -> io::Result<()> {
         let folder = path.parent().unwrap_or(directory);
-        fs::create_dir_all(folder)?;
+        if !folder.is_dir() {
+            fs::create_dir_all(folder)?;
+            File::open(directory)?.sync_all()?;
+        }
         let fresh = path.with_extension("new");
         let mut file = File::create(&fresh)?;
         file.write_all(&crc32c::crc32c(&message).to_le_bytes())?;

@@ -2,9 +2,10 @@
 
 use api::{
     Refusal,
-    hub::v1::{Mailbox as Kept, Property, WaitingMessage},
+    hub::v1::{Mailbox as Kept, Property, SettledMessage, WaitingMessage},
 };
-use pki::UnixTime;
+use pki::{Sha256, UnixTime};
+use prost::Message as _;
 
 use super::{Mailbox, State};
 use crate::admission::{CloudMessage, Message, Settlement};
@@ -15,6 +16,8 @@ const MOST_WAITING: usize = 50;
 const MOST_OCTETS: usize = 512 * 1024;
 /// Most octets of one, properties included.
 const MOST_MESSAGE_OCTETS: usize = 64 * 1024;
+/// Most messages that are remembered after they were settled.
+const MOST_SETTLED: usize = 50;
 /// How often a message is handed to its device before it is given up.
 const MOST_DELIVERIES: u32 = 10;
 
@@ -28,17 +31,19 @@ pub(crate) struct NewMessage {
 }
 
 impl Mailbox {
-    /// Queues a message; durable when this returns. The same request queues nothing again while its message waits.
+    /// Queues a message; durable when this returns. The same request queues nothing again while its message waits or is remembered.
     ///
     /// # Errors
-    /// `DEVICE_QUEUE_FULL`, `MESSAGE_TOO_LARGE`, `STORE_IO`.
+    /// `REQUEST_ID_REUSED`, `DEVICE_QUEUE_FULL`, `MESSAGE_TOO_LARGE`, `STORE_IO`.
     pub(crate) fn queue(&self, message: NewMessage, now: UnixTime, oldest: UnixTime) -> Result<u64, Refusal> {
         let mut state = self.state()?;
-        if let Some(before) = state.kept.messages.iter().find(|waiting| waiting.request_id == message.request_id) {
-            return Ok(before.sequence);
+        if let Some(before) = sent_before(&state.kept, &message)? {
+            return Ok(before);
         }
         let mut kept = state.kept.clone();
-        kept.messages.retain(|waiting| is_deliverable(waiting, oldest) || state.held.contains_key(&waiting.sequence));
+        let waits =
+            |waiting: &WaitingMessage| is_deliverable(waiting, oldest) || state.held.contains_key(&waiting.sequence);
+        settle(&mut kept, |waiting| !waits(waiting));
         let sequence = kept.last_sequence + 1;
         let waiting = WaitingMessage {
             sequence,
@@ -107,7 +112,7 @@ impl Mailbox {
         match settlement {
             Settlement::Complete | Settlement::Reject => {
                 let mut kept = state.kept.clone();
-                kept.messages.retain(|waiting| waiting.sequence != sequence);
+                settle(&mut kept, |waiting| waiting.sequence == sequence);
                 self.replace(&mut state, kept)?;
                 state.held.remove(&sequence);
             }
@@ -139,6 +144,52 @@ fn is_deliverable(waiting: &WaitingMessage, oldest: UnixTime) -> bool {
     waiting.at >= oldest.as_secs() && waiting.delivered < MOST_DELIVERIES
 }
 
+/// The number of the message that this request sent before.
+fn sent_before(kept: &Kept, message: &NewMessage) -> Result<Option<u64>, Refusal> {
+    let content = content(&message.system, &message.properties, &message.body);
+    let waiting = kept.messages.iter().find(|waiting| waiting.request_id == message.request_id);
+    let settled = kept.settled.iter().find(|settled| settled.request_id == message.request_id);
+    let (sequence, same) = match (waiting, settled) {
+        (Some(before), _) => (before.sequence, of(before) == content),
+        (None, Some(before)) => (before.sequence, before.content_sha256 == content.as_bytes().as_slice()),
+        (None, None) => return Ok(None),
+    };
+    if same {
+        return Ok(Some(sequence));
+    }
+    let id = &message.request_id;
+    let text = format!("request {id} was used before with another content");
+    Err(Refusal::new("REQUEST_ID_REUSED", text).with("request_id", id).with("differs", "content"))
+}
+
+/// Takes messages out of the queue, and remembers the latest of them.
+fn settle(kept: &mut Kept, is_over: impl Fn(&WaitingMessage) -> bool) {
+    let (over, waiting) = std::mem::take(&mut kept.messages).into_iter().partition(is_over);
+    kept.messages = waiting;
+    let over: Vec<WaitingMessage> = over;
+    kept.settled.extend(over.into_iter().map(|message| SettledMessage {
+        sequence: message.sequence,
+        content_sha256: records::wire::digest(&of(&message)),
+        request_id: message.request_id,
+    }));
+    let forgotten = kept.settled.len().saturating_sub(MOST_SETTLED);
+    kept.settled.drain(..forgotten);
+}
+
+fn of(message: &WaitingMessage) -> Sha256 {
+    content(&message.system, &message.properties, &message.body)
+}
+
+fn content(system: &[Property], properties: &[Property], body: &bytes::Bytes) -> Sha256 {
+    let message = WaitingMessage {
+        system: system.to_vec(),
+        properties: properties.to_vec(),
+        body: body.clone(),
+        ..WaitingMessage::default()
+    };
+    Sha256::of(&message.encode_to_vec())
+}
+
 fn check_room(kept: &Kept, message: &WaitingMessage) -> Result<(), Refusal> {
     let size = octets(message);
     if size > MOST_MESSAGE_OCTETS {
@@ -153,9 +204,9 @@ fn check_room(kept: &Kept, message: &WaitingMessage) -> Result<(), Refusal> {
     Err(Refusal::new("DEVICE_QUEUE_FULL", message).with("device_id", &kept.device_id))
 }
 
+/// As much as it takes in the file: many small properties are more than what they say.
 fn octets(message: &WaitingMessage) -> usize {
-    let of = |properties: &[Property]| properties.iter().map(|p| p.name.len() + p.value.len()).sum::<usize>();
-    message.body.len() + of(&message.system) + of(&message.properties)
+    message.encoded_len()
 }
 
 fn pairs(properties: &[Property]) -> Vec<(String, String)> {

@@ -134,6 +134,42 @@ fn a_queue_is_bounded_in_messages_and_octets() {
 }
 
 #[test]
+fn a_queue_that_is_full_of_small_properties_can_be_read_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let property = wire::Property { name: "p".to_owned(), value: String::new() };
+    let many = |request: usize, properties: usize| NewMessage {
+        properties: vec![property.clone(); properties],
+        ..message(&request.to_string(), 0)
+    };
+    let mailbox = boxes(&directory).of("d");
+    assert_eq!(mailbox.queue(many(0, 60_000), NOW, LONG_AGO).unwrap_err().reason(), "MESSAGE_TOO_LARGE");
+    let full = (0..60).find_map(|n| mailbox.queue(many(n, 12_000), NOW, LONG_AGO).err()).unwrap();
+    assert_eq!(full.reason(), "DEVICE_QUEUE_FULL");
+    assert_eq!(boxes(&directory).of("d").waiting().unwrap(), mailbox.waiting().unwrap());
+}
+
+#[test]
+fn a_request_sends_its_message_once_also_when_the_message_was_settled_and_means_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let mailbox = boxes(&directory).of("d");
+    let other = |request: &str| mailbox.queue(message(request, 11), NOW, LONG_AGO).unwrap_err().reason();
+    mailbox.queue(message("r1", 10), NOW, LONG_AGO).unwrap();
+    assert_eq!(other("r1"), "REQUEST_ID_REUSED");
+    mailbox.take(1, LONG_AGO).unwrap();
+    mailbox.settle(1, 1, Settlement::Complete).unwrap();
+    let again = boxes(&directory).of("d");
+    assert_eq!(again.queue(message("r1", 10), NOW, LONG_AGO).unwrap(), 1, "the answer was lost");
+    assert_eq!((other("r1"), again.waiting().unwrap()), ("REQUEST_ID_REUSED", 0));
+    for n in 0..50 {
+        let sequence = again.queue(message(&format!("more {n}"), 1), NOW, LONG_AGO).unwrap();
+        again.take(1, LONG_AGO).unwrap();
+        again.settle(1, sequence, Settlement::Complete).unwrap();
+    }
+    assert_eq!(again.queue(message("more 0", 1), NOW, LONG_AGO).unwrap(), 2, "the fiftieth before");
+    assert_eq!(again.queue(message("r1", 10), NOW, LONG_AGO).unwrap(), 52, "what is forgotten is new");
+}
+
+#[test]
 fn a_damaged_file_is_refused_and_touches_no_other_device() {
     let directory = tempfile::tempdir().unwrap();
     boxes(&directory).of("a").patch_reported(b"{\"x\":1}").unwrap();

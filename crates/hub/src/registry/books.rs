@@ -18,7 +18,7 @@ use service::Clock;
 use store::{Position, Record, Store};
 use tokio::sync::watch;
 
-use super::keys;
+use super::{change::Change, keys};
 use crate::judge::{DisabledKey, OnFirstConnect, RegisteredCa, Standing, TrustView, Whose};
 
 /// Whether a hub takes development anchors.
@@ -108,6 +108,17 @@ impl Books {
     pub(crate) fn know(&self, bundle: Bundle) -> Result<(), Refusal> {
         let _changing = self.changing();
         self.show(Some(Arc::new(bundle)))
+    }
+
+    /// That a request, which is kept elsewhere, is none of those on record.
+    ///
+    /// # Errors
+    /// `REQUEST_ID_REUSED`, what the store says.
+    pub(super) fn not_used(&self, change: &Change) -> Result<(), Refusal> {
+        match records::replayed(self.store.as_ref(), &change.caller, change.request)? {
+            None => Ok(()),
+            Some(_) => Err(records::reused(&change.act(self.clock.now()), "content")),
+        }
     }
 
     /// Begins a change of what is trusted.

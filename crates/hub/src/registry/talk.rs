@@ -12,7 +12,7 @@ use records::{Act, Caller, CommitQueue, wire};
 use service::{Clock, Workers, metrics::Metrics};
 use tokio::sync::Semaphore;
 
-use super::{books::Books, presence::Presence};
+use super::{books::Books, change::Change, presence::Presence};
 use crate::{
     admission::{MethodAnswer, MethodCall, Sessions},
     mailbox::{Mailbox, Mailboxes, NewMessage, oldest_delivered, write_twin},
@@ -135,11 +135,12 @@ impl Registry {
         self.with_mailbox(&device, move |mailbox| write_twin(&mailbox.patch_desired(patch.as_bytes(), seen)?)).await
     }
 
-    /// Queues a message for a device.
+    /// Queues a message for a device, under a request.
     ///
     /// # Errors
-    /// `DEVICE_UNKNOWN`, `DEVICE_QUEUE_FULL`, `MESSAGE_TOO_LARGE`.
-    pub(crate) async fn queue(&self, device: String, message: NewMessage) -> Result<u64, Refusal> {
+    /// `DEVICE_UNKNOWN`, `REQUEST_ID_REUSED`, `DEVICE_QUEUE_FULL`, `MESSAGE_TOO_LARGE`.
+    pub(crate) async fn queue(&self, change: Change, device: String, message: NewMessage) -> Result<u64, Refusal> {
+        self.ask(move |books| books.not_used(&change)).await?;
         self.known(&device).await?;
         let (now, oldest) = (self.now(), self.oldest_message());
         self.with_mailbox(&device, move |mailbox| mailbox.queue(message, now, oldest)).await

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use api::{
-    Refusal, RequestId,
+    Refusal,
     hub::v1::{self as wire, device_service_server::DeviceService},
 };
 use bytes::Bytes;
@@ -150,10 +150,12 @@ impl DeviceService for DevicesRpc {
         &self,
         request: Request<wire::SendCloudToDeviceMessageRequest>,
     ) -> Result<Response<wire::SendCloudToDeviceMessageResponse>, Status> {
+        let caller = Caller::of(&request)?;
         let message = request.into_inner();
-        let request_id = RequestId::parse(&message.request_id)?.to_string();
-        let new = NewMessage { request_id, system: message.system, properties: message.properties, body: message.body };
-        let sequence = self.0.queue(message.device_id, new).await?;
+        let change = Change::of(caller, &message.request_id, &message)?;
+        let wire::SendCloudToDeviceMessageRequest { device_id, system, properties, body, .. } = message;
+        let new = NewMessage { request_id: change.request.to_string(), system, properties, body };
+        let sequence = self.0.queue(change, device_id, new).await?;
         Ok(Response::new(wire::SendCloudToDeviceMessageResponse { sequence }))
     }
 

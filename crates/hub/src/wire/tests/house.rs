@@ -16,7 +16,7 @@ use crate::{
     admission::MethodCall,
     forge::Forge,
     mailbox::NewMessage,
-    registry::tests::World,
+    registry::tests::{World, change, fresh_id},
     ring::Position,
     telemetry::Filter,
     wire::{Addresses, DeviceLimits, SessionTable},
@@ -80,12 +80,12 @@ impl House {
         let registry = &self.world.registry;
         let pair = |name: &str, value: &str| Property { name: name.to_owned(), value: value.to_owned() };
         let message = NewMessage {
-            request_id: crate::registry::tests::fresh_id(),
+            request_id: fresh_id(),
             system: vec![pair("mid", "m-1")],
             properties: vec![pair("alert", "1")],
             body: Bytes::from_static(b"hello"),
         };
-        registry.queue(device.to_owned(), message).await.unwrap();
+        registry.queue(change(), device.to_owned(), message).await.unwrap();
         registry.patch_desired(device.to_owned(), json!({"interval": 5}).to_string(), None).await.unwrap();
         let call = MethodCall { name: "reboot".to_owned(), payload: "{\"in\":1}".into(), timeout: PATIENCE };
         let answer = registry.invoke(device.to_owned(), call).await.unwrap();
