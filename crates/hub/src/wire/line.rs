@@ -17,6 +17,8 @@ const LARGE: usize = 64 * 1024;
 /// answer with it (RFC 1122 section 4.2.2.13).
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_OCTETS: usize = 256 * 1024;
+/// How long the last answer may take, whatever the patience was.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A connection with its buffers.
 pub(super) struct Line {
@@ -82,6 +84,7 @@ impl Line {
 
     /// Writes what is left, says goodbye, and waits a moment for the other side to do the same.
     pub(super) async fn close(mut self) {
+        self.patience = self.patience.min(FAREWELL);
         if self.flush().await.is_err() {
             return;
         }

@@ -37,6 +37,13 @@ pub(super) struct Seat {
     pub(super) end: oneshot::Receiver<End>,
 }
 
+impl Seat {
+    /// Why the session was ended from outside, if it was: for whoever is at something that may take long.
+    pub(super) fn is_over(&mut self) -> Option<End> {
+        self.end.try_recv().ok()
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
         self.table.leave(&self.admitted);

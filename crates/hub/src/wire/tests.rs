@@ -11,6 +11,7 @@ mod amqp;
 mod client;
 mod doors;
 mod flood;
+mod hoarding;
 mod hostile;
 mod house;
 mod https;

@@ -20,6 +20,8 @@ use crate::{
 
 /// Messages that may wait for credit on one link; requests and changes beyond it are refused or left to be asked for.
 const MAX_WAITING: usize = 64;
+/// Most octets that wait for credit on all links of a connection; at least one message may.
+const MAX_WAITING_OCTETS: usize = 512 * 1024;
 
 impl Connection {
     /// Sends everything that waits, that the device asked for and has credit for.
@@ -54,6 +56,7 @@ impl Connection {
                 }
             }
             self.line.flush_if_large().await?;
+            self.check_end()?;
         }
         Ok(())
     }
@@ -108,16 +111,29 @@ impl Connection {
 
     /// Puts a message behind those that wait on a link of this kind; false where none takes it.
     pub(super) fn enqueue(&mut self, kind: Kind, wire: &Wire) -> bool {
+        let (message, waiting) = (wire.encode(), self.waiting_octets());
+        if waiting > 0 && waiting + message.len() > MAX_WAITING_OCTETS {
+            return false;
+        }
         let links = self.channels.values_mut().flat_map(|channel| channel.links.values_mut());
         for link in links.filter(|link| link.kind == kind) {
             if let Way::Down(down) = &mut link.way
                 && down.waiting.len() < MAX_WAITING
             {
-                down.waiting.push_back(wire.encode());
+                down.waiting.push_back(message);
                 return true;
             }
         }
         false
+    }
+
+    fn waiting_octets(&self) -> usize {
+        let links = self.channels.values().flat_map(|channel| channel.links.values());
+        let of = |link: &Link| match &link.way {
+            Way::Down(down) => down.waiting.iter().map(Bytes::len).sum(),
+            Way::Up(_) => 0,
+        };
+        links.map(of).sum()
     }
 
     fn send_waiting(&mut self) {

@@ -30,6 +30,10 @@ impl Connection {
     /// Part of a message, or all of it.
     pub(super) async fn transfer(&mut self, number: u16, transfer: Transfer, payload: Bytes) -> Result<(), Over> {
         let most = self.house.limits.message_bytes() + usize::from(u16::MAX);
+        if self.begun_octets() + payload.len() > 2 * most {
+            let message = format!("messages of more than {} octets begun over several links", 2 * most);
+            return Err(Over::Refused(Refusal::new("MESSAGE_TOO_LARGE", message)));
+        }
         let channel = self.channel(number)?;
         channel.next_incoming = channel.next_incoming.wrapping_add(1);
         channel.unreported += 1;
@@ -76,6 +80,16 @@ impl Connection {
         }
         self.report_window(number);
         Ok(())
+    }
+
+    /// What came of messages of which more is to come, over all links.
+    fn begun_octets(&self) -> usize {
+        let links = self.channels.values().flat_map(|channel| channel.links.values());
+        let of = |link: &Link| match &link.way {
+            Way::Up(up) => up.partial.as_ref().map_or(0, |partial| partial.octets.len()),
+            Way::Down(_) => 0,
+        };
+        links.map(of).sum()
     }
 
     /// A device that sends in many small transfers is told in time that it may go on.

@@ -82,28 +82,39 @@ impl AsyncRead for WebStream {
             self.watcher.watch(buf.filled().get(before..).unwrap_or_default());
             return read;
         }
+        self.poll_end(cx).map(Err)
+    }
+}
+
+impl WebStream {
+    /// Why the connection is closed although it neither says nor takes anything. Also while it does not take what is written: nothing is
+    /// read from it then.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         if let Some(lost) = &mut self.lost
             && lost.as_mut().poll(cx).is_ready()
         {
             self.lost = None;
             let from = self.caller.from();
             tracing::info!(%from, reason = "CONNECTION_LIMIT_REACHED", "others came, and this one is not known: closed");
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            return Poll::Ready(io::ErrorKind::ConnectionAborted.into());
         }
-        match self.silence.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Pending => Poll::Pending,
-        }
+        self.silence.as_mut().poll(cx).map(|()| io::ErrorKind::TimedOut.into())
     }
 }
 
 impl AsyncWrite for WebStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        if written.is_ready() {
+            self.silence.as_mut().reset(Instant::now() + SILENCE);
+            return written;
+        }
+        self.poll_end(cx).map(Err)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        if flushed.is_ready() { flushed } else { self.poll_end(cx).map(Err) }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

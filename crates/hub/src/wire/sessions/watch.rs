@@ -3,12 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use api::Refusal;
+use futures_util::{StreamExt as _, stream};
 
 use super::End;
 use crate::{admission::Admitted, wire::guest::House};
 
 /// Between two looks at the certificates' ends. A withdrawal is noticed at once; this is for what only the clock does.
 const SWEEP: Duration = Duration::from_secs(10);
+
+/// Sessions that are judged again at one time: each that ends waits for its refusal to be on the disk, and a whole lot is to end in time.
+const AT_ONCE: usize = 64;
 
 /// Runs until the house closes.
 pub(crate) async fn watch(house: Arc<House>) {
@@ -20,9 +24,8 @@ pub(crate) async fn watch(house: Arc<House>) {
                 if changed.is_err() {
                     return;
                 }
-                for admitted in house.sessions.all() {
-                    judge_again(&house, &admitted).await;
-                }
+                let (house, all) = (&house, stream::iter(house.sessions.all()));
+                all.for_each_concurrent(AT_ONCE, |admitted| async move { judge_again(house, &admitted).await }).await;
             }
             _ = sweep.tick() => {
                 let now = house.now();

@@ -75,6 +75,12 @@ impl Client {
         self.stream.flush().await.unwrap();
     }
 
+    /// Writes as long as the hub takes it.
+    pub(crate) async fn try_write(&mut self, octets: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(octets).await?;
+        self.stream.flush().await
+    }
+
     /// Writes what it has and closes its side; the hub may have closed before.
     pub(crate) async fn write_and_close(&mut self, octets: &[u8]) {
         let _ = self.stream.write_all(octets).await;

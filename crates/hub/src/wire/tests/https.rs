@@ -54,3 +54,27 @@ async fn too_long_a_message_is_refused_by_name() {
     assert_eq!(world.porter.next().await, expected);
     assert!(client.rest().await.starts_with("HTTP/1.1 413"));
 }
+
+#[tokio::test]
+async fn what_is_no_request_is_refused_and_the_connection_closed_and_others_go_on() {
+    let world = World::new().await;
+    let https = world.bound.https.as_ref().unwrap();
+    let mut good = Client::connect(&world, https, Some(&world.device("d1"))).await;
+    let send = "POST /devices/d1/messages/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{}";
+    let headers: String = (0..200).map(|number| format!("h{number}: x\r\n")).collect();
+    let cases = [
+        ("nonsense\r\n\r\n".to_owned(), "400"),
+        ("POST /devices/d2/messages/events HTTP/1.1\r\ncontent-length: x\r\n\r\n".to_owned(), "400"),
+        ("POST /devices/d2/messages/events HTTP/1.1\r\nno colon\r\n\r\n".to_owned(), "400"),
+        (format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(70_000)), "414"),
+        (format!("GET / HTTP/1.1\r\n{headers}\r\n"), "431"),
+    ];
+    for (octets, code) in cases {
+        let mut bad = Client::connect(&world, https, Some(&world.device("d2"))).await;
+        bad.write(octets.as_bytes()).await;
+        let answer = bad.rest().await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{code}: {answer}");
+        good.write(send.as_bytes()).await;
+        assert!(good.answer().await.starts_with("HTTP/1.1 204"), "after {code}");
+    }
+}
