@@ -87,6 +87,7 @@ struct Shared {
 
 static SHARED: OnceCell<Shared> = OnceCell::const_new();
 static QUIET: OnceCell<Shared> = OnceCell::const_new();
+static WITH_DEVICES: OnceCell<Shared> = OnceCell::const_new();
 
 impl Chain {
     /// The chain that all tests share; the first one starts it. A test that stops services makes its own instead.
@@ -97,6 +98,11 @@ impl Chain {
     /// A chain for the one test that compares everything in it, journals included: nobody else may touch it.
     pub(crate) async fn quiet() -> &'static Self {
         &QUIET.get_or_init(Self::kept).await.chain
+    }
+
+    /// A chain for tests whose devices connect to the hub: there the line is told that its devices are registered.
+    pub(crate) async fn with_devices() -> &'static Self {
+        &WITH_DEVICES.get_or_init(Self::kept).await.chain
     }
 
     async fn kept() -> Shared {

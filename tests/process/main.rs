@@ -7,6 +7,7 @@ mod demo;
 mod end;
 mod handoff_killed;
 mod hub;
+mod hub_verbs;
 mod line_killed;
 mod outage;
 mod passphrase;
