@@ -58,6 +58,8 @@ pub(crate) struct Client {
     tellers: Tellers,
     tales: Vec<Tale>,
     told: Vec<Told>,
+    /// Calls that were acknowledged.
+    acknowledged: usize,
     book: Book,
     /// Answers that differ from what was told before.
     pub(crate) lost: usize,
@@ -88,6 +90,7 @@ impl Client {
             tellers: tellers.clone(),
             tales: Vec::new(),
             told: Vec::new(),
+            acknowledged: 0,
             book: Book::open(books, number),
             lost: 0,
             failures: 0,
@@ -151,7 +154,7 @@ impl Client {
         None
     }
 
-    /// Ends every story, and asks for everything once more.
+    /// Ends every story, asks for everything once more, and has devices find what is there for them.
     pub(crate) async fn settle(&mut self, world: &World) {
         let (ways, doors) = (Ways::new(world, self.tellers.desks), self.tellers.doors(world));
         self.stubbornly(async |client| client.look(0, &ways).await).await;
@@ -160,6 +163,10 @@ impl Client {
         }
         for place in 0..self.told.len() {
             self.stubbornly(async |client| client.repeat(place, &ways).await).await;
+        }
+        self.stubbornly(async |client| client.look(0, &ways).await).await;
+        for errand in self.tales.iter().filter_map(|tale| tale.story.at_last()) {
+            errand.run(&doors, &mut |_| {}).await.unwrap();
         }
     }
 
@@ -245,21 +252,26 @@ impl Client {
             Act::Ask(deed) => match ways.ask(deed).await {
                 Ok(_) if self.dark.load(Ordering::SeqCst) => Err(power_off()),
                 Ok(answer) => {
-                    if tale.story.heard(&answer) == Heard::Done {
-                        let name = format!("{number}.{place}.{}.{}", self.told.len(), deed.name());
-                        let kept = (deed.kept)(&answer);
-                        self.book.note(&name, &kept);
+                    let heard = tale.story.heard(&answer);
+                    if heard == Heard::Again {
+                        return Ok(());
+                    }
+                    let (name, kept) =
+                        (format!("{number}.{place}.{}.{}", self.acknowledged, deed.name()), (deed.kept)(&answer));
+                    self.acknowledged += 1;
+                    self.book.note(&name, &kept);
+                    if heard == Heard::Done {
                         self.told.push(Told { name, deed: deed.clone(), kept });
                     }
                     return Ok(());
                 }
                 Err(status) => Err(status),
             },
-            Act::Send(sending) => {
+            Act::Go(errand) => {
                 // Sent again after a failure, a message is another one, which nothing but its try tells from the first.
                 let (book, dark, tries) = (&mut self.book, &self.dark, self.failures);
-                sending
-                    .send(doors, &mut |message| {
+                errand
+                    .run(doors, &mut |message| {
                         if !dark.load(Ordering::SeqCst) {
                             book.note(&format!("{message}.{tries}"), b"");
                         }

@@ -11,6 +11,7 @@ use crate::{
     issuing::Issuing,
     orders::Orders,
     registry::Registry,
+    talk::Talk,
 };
 
 /// Rounds in one world: a lot has room for the devices of so many.
@@ -68,6 +69,11 @@ async fn custody_killed_at_any_moment_no_lot_is_lost_and_no_unit_is_in_two_place
 async fn the_hub_killed_at_any_moment_no_device_and_no_message_is_lost() {
     let (hub, line) = ((BRAND, HUB), (FACTORY, LINE));
     killed::<Registry>(Share { ci: 6, long: 60 }, MOST, &[&[hub], &[hub], &[hub, line], &[line]]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hub_killed_at_any_moment_no_change_of_a_twin_and_no_message_to_a_device_is_lost() {
+    killed::<Talk>(Share { ci: 4, long: 60 }, MOST, &[&[(BRAND, HUB)]]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

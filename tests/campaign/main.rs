@@ -2,7 +2,7 @@
 //! jumps. Sixteen clients keep their own book of what they were told; afterwards the services must know all of that, to the octet, and not one unit more.
 //!
 //! What they do is a [`ground::Work`]: devices ([`issuing`]), orders ([`orders`]), lots that pass on ([`custody`]), the hub
-//! ([`registry`]); each is made of stories ([`story`]), and a story of calls ([`deed`]). What is done to the services meanwhile is in
+//! ([`registry`]), twins and messages to devices ([`talk`]); each is made of stories ([`story`]), and a story of calls ([`deed`]). What is done to the services meanwhile is in
 //! the other modules.
 //!
 //! `COUNTERSIGN_CAMPAIGNS=long` makes them long; docs/reliability.md has the commands and the figures.
@@ -24,3 +24,4 @@ mod power;
 mod rebuilt;
 mod registry;
 mod story;
+mod talk;

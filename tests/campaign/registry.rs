@@ -242,7 +242,7 @@ impl Story for Built {
                 // Once it is registered, it stays so.
                 Act::Ask(Deed::new(Desk::Station, unit, &request).keeping(|answer| state(answer).into()))
             }
-            3 => Act::Send(self.sending(device_id)),
+            3 => Act::Go(Box::new(self.sending(device_id))),
             _ => return None,
         })
     }

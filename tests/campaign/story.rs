@@ -16,8 +16,19 @@ use crate::deed::{Deed, Desk};
 pub(crate) enum Act {
     /// A call that changes something.
     Ask(Deed),
-    /// A device connects and sends.
-    Send(Sending),
+    /// What a device does over a connection of its own.
+    Go(Box<dyn Errand>),
+}
+
+/// What a device does over a connection of its own. After a failure all of it is done again.
+#[tonic::async_trait]
+pub(crate) trait Errand: Send + Sync {
+    /// Does it; `acknowledged` hears the name of everything that the hub said it has.
+    async fn run(
+        &self,
+        doors: &BTreeMap<String, String>,
+        acknowledged: &mut (dyn FnMut(String) + Send),
+    ) -> Result<(), Status>;
 }
 
 /// What a story makes of an answer.
@@ -25,6 +36,8 @@ pub(crate) enum Act {
 pub(crate) enum Heard {
     /// The step is done, and its answer is to stay.
     Done,
+    /// The step is done; asked again it would be another one, so that it is looked at and not asked again.
+    Seen,
     /// Not yet what was wanted: the step is taken again.
     Again,
 }
@@ -37,8 +50,13 @@ pub(crate) trait Story: Send {
     /// The answer to the last call.
     fn heard(&mut self, answer: &Bytes) -> Heard;
 
-    /// All that the device was to send is acknowledged.
+    /// The device did what it was to do.
     fn sent(&mut self) {}
+
+    /// What a device does when nothing is killed any more, to find what is there for it.
+    fn at_last(&self) -> Option<Box<dyn Errand>> {
+        None
+    }
 
     /// What must be seen of the steps that are done, whatever became of the one that is not answered. Looked at before anything is asked
     /// again: a request that was acknowledged and forgotten would be carried out once more, and nobody would notice.
@@ -91,17 +109,21 @@ pub(crate) struct Sending {
     pub(crate) anchors: Vec<Vec<u8>>,
 }
 
-impl Sending {
-    /// Sends everything; `acknowledged` hears of every message that the hub has.
-    pub(crate) async fn send(
+/// The port that is open for a protocol.
+pub(crate) fn port(doors: &BTreeMap<String, String>, protocol: &str) -> u16 {
+    doors.get(protocol).and_then(|address| address.rsplit(':').next()).unwrap().parse().unwrap()
+}
+
+#[tonic::async_trait]
+impl Errand for Sending {
+    async fn run(
         &self,
         doors: &BTreeMap<String, String>,
         acknowledged: &mut (dyn FnMut(String) + Send),
     ) -> Result<(), Status> {
-        let port = doors.get("mqtt").and_then(|address| address.rsplit(':').next()).unwrap().parse().unwrap();
         let plan = DevicePlan {
             host: "localhost".to_owned(),
-            port,
+            port: port(doors, "mqtt"),
             anchors: self.anchors.clone(),
             identity: DeviceIdentity::from_pem(&self.chain, &self.key).unwrap(),
             device_id: self.device_id.clone(),

@@ -157,6 +157,31 @@ pub async fn run(plan: &DevicePlan, tell: &mut (dyn FnMut(Told) + Send)) -> Resu
     }
 }
 
+/// Reports properties of its twin, over MQTT; answers their version. They are durable at the hub when this returns.
+///
+/// # Errors
+/// [`DeviceError`]
+pub async fn report(plan: &DevicePlan, patch: &Value) -> Result<u64, DeviceError> {
+    mqtt::report(plan, tls::connect(plan).await?, patch).await
+}
+
+/// Takes messages over MQTT, and settles each, for as long as `wanted` wants another one of them after it has seen the last.
+///
+/// # Errors
+/// [`DeviceError`]; none comes for a long time.
+pub async fn take(plan: &DevicePlan, wanted: &mut (dyn FnMut(&str) -> More + Send)) -> Result<(), DeviceError> {
+    mqtt::take(plan, tls::connect(plan).await?, wanted).await
+}
+
+/// Whether a device waits for one more message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum More {
+    /// It does.
+    Wanted,
+    /// It has what it wants.
+    Enough,
+}
+
 /// A text for people, whatever the octets.
 fn text(octets: &[u8]) -> String {
     String::from_utf8_lossy(octets).into_owned()

@@ -6,13 +6,14 @@ use device_wire::{
     mqtt::{self, Clean, Connect, ConnectCode, Delivery, Packet, PacketId, Publish, QoS, Retain},
     topic::{self, Subscription},
 };
+use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     time::{sleep, timeout},
 };
 
 use super::{
-    Afterwards, DeviceError, DevicePlan, KEEP_ALIVE, PATIENCE, Reading, Told, broken, closed,
+    Afterwards, DeviceError, DevicePlan, KEEP_ALIVE, More, PATIENCE, Reading, Told, broken, closed,
     readings::{ALERT, CONTENT_ENCODING, CONTENT_TYPE},
     text,
     tls::Stream,
@@ -26,11 +27,13 @@ const API_VERSION: &str = "2021-04-12";
 type Tell<'a> = &'a mut (dyn FnMut(Told) + Send);
 
 pub(super) async fn live(plan: &DevicePlan, stream: Stream, tell: Tell<'_>) -> Result<(), DeviceError> {
-    let mut client = Client { stream, arrived: BytesMut::new(), last_id: 0, device: plan.device_id.clone() };
+    let mut client = Client::new(plan, stream);
     client.greet(plan).await?;
     tell(Told::Accepted);
     if plan.afterwards == Afterwards::Wait {
-        client.subscribe(tell).await?;
+        client
+            .subscribe(&[Subscription::CloudToDevice, Subscription::Methods, Subscription::TwinDesired], tell)
+            .await?;
     }
     for number in 0..plan.count {
         let reading = Reading::numbered(number);
@@ -41,8 +44,55 @@ pub(super) async fn live(plan: &DevicePlan, stream: Stream, tell: Tell<'_>) -> R
         tell(Told::Waiting);
         client.wait(tell).await?;
     }
-    client.write(&Packet::Disconnect).await?;
-    client.stream.shutdown().await.map_err(broken)
+    client.leave().await
+}
+
+pub(super) async fn report(plan: &DevicePlan, stream: Stream, patch: &Value) -> Result<u64, DeviceError> {
+    let mut client = Client::new(plan, stream);
+    client.greet(plan).await?;
+    client.subscribe(&[Subscription::TwinResponses], &mut |_| {}).await?;
+    let id = client.next_id();
+    let publish = Publish {
+        topic: "$iothub/twin/PATCH/properties/reported/?$rid=1".to_owned(),
+        delivery: Delivery::First(id),
+        retain: Retain::No,
+        payload: Bytes::from(patch.to_string()),
+    };
+    client.write(&Packet::Publish(publish)).await?;
+    loop {
+        let Packet::Publish(answer) = client.next().await? else { continue };
+        let version = answer.topic.strip_prefix("$iothub/twin/res/204/").and_then(|q| topic::query(q, "$version"));
+        let refused = || DeviceError::Refused(format!("it answered {}", answer.topic));
+        let version = version.and_then(|version| version.parse().ok()).ok_or_else(refused)?;
+        client.leave().await?;
+        return Ok(version);
+    }
+}
+
+pub(super) async fn take(
+    plan: &DevicePlan,
+    stream: Stream,
+    wanted: &mut (dyn FnMut(&str) -> More + Send),
+) -> Result<(), DeviceError> {
+    let mut client = Client::new(plan, stream);
+    client.greet(plan).await?;
+    let mut more = More::Wanted;
+    let mut tell = |told| {
+        if let Told::Message { body, .. } = told {
+            more = wanted(&body);
+        }
+    };
+    client.subscribe(&[Subscription::CloudToDevice], &mut tell).await?;
+    while more == More::Wanted {
+        let packet = client.next().await?;
+        let mut tell = |told| {
+            if let Told::Message { body, .. } = told {
+                more = wanted(&body);
+            }
+        };
+        client.deal_with(packet, &mut tell).await?;
+    }
+    client.leave().await
 }
 
 struct Client {
@@ -53,6 +103,15 @@ struct Client {
 }
 
 impl Client {
+    fn new(plan: &DevicePlan, stream: Stream) -> Self {
+        Self { stream, arrived: BytesMut::new(), last_id: 0, device: plan.device_id.clone() }
+    }
+
+    async fn leave(&mut self) -> Result<(), DeviceError> {
+        self.write(&Packet::Disconnect).await?;
+        self.stream.shutdown().await.map_err(broken)
+    }
+
     async fn greet(&mut self, plan: &DevicePlan) -> Result<(), DeviceError> {
         let username = format!("{}/{}/?api-version={API_VERSION}&DeviceClientType=countersign", plan.host, self.device);
         let keep_alive = u16::try_from(KEEP_ALIVE.as_secs()).unwrap_or(u16::MAX);
@@ -78,8 +137,7 @@ impl Client {
         }
     }
 
-    async fn subscribe(&mut self, tell: Tell<'_>) -> Result<(), DeviceError> {
-        let wanted = [Subscription::CloudToDevice, Subscription::Methods, Subscription::TwinDesired];
+    async fn subscribe(&mut self, wanted: &[Subscription], tell: Tell<'_>) -> Result<(), DeviceError> {
         let filters = wanted.iter().map(|what| (what.filter(&self.device), QoS::AtLeastOnce)).collect();
         let id = self.next_id();
         self.write(&Packet::Subscribe(id, filters)).await?;
