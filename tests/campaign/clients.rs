@@ -280,6 +280,10 @@ impl Client {
             }
         };
         match outcome {
+            Ok(()) if self.dark.load(Ordering::SeqCst) => {
+                tale.pending = Some(act);
+                return Err(power_off());
+            }
             Ok(()) => tale.story.sent(),
             Err(status) => {
                 tale.pending = Some(act);

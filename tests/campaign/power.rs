@@ -16,6 +16,7 @@ use crate::{
     issuing::Issuing,
     orders::Orders,
     registry::Registry,
+    talk::Talk,
 };
 
 const MEGABYTES: u64 = 256;
@@ -160,6 +161,12 @@ async fn the_hub_cut_off_from_power_no_device_and_no_message_is_lost() {
     cut_off_often::<Registry>(Share { ci: 2, long: 20 }).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs mkfs.ext4, perl, and the right to mount"]
+async fn the_hub_cut_off_from_power_no_change_of_a_twin_and_no_message_to_a_device_is_lost() {
+    cut_off_often::<Talk>(Share { ci: 2, long: 20 }).await;
+}
+
 /// The same with the syncs of one kind of services left out: the harness sees what is lost, so that it would see it above.
 async fn cut_off_without_syncs<W: Work>(kind: &str) {
     if !inject::is_possible() {
@@ -212,4 +219,10 @@ async fn custody_without_syncs_loses_what_was_acknowledged() {
 #[ignore = "needs mkfs.ext4, perl, strace, and the right to mount"]
 async fn the_hub_without_syncs_loses_what_was_acknowledged() {
     cut_off_without_syncs::<Registry>(HUB).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs mkfs.ext4, perl, strace, and the right to mount"]
+async fn twins_and_messages_without_syncs_lose_what_was_acknowledged() {
+    cut_off_without_syncs::<Talk>(HUB).await;
 }
