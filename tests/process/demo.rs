@@ -1,6 +1,12 @@
 //! `countersign demo` as a script calls it.
 
-use crate::command::{countersign, text};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    process::{Command, Stdio},
+};
+
+use crate::command::{BINARY, countersign, text};
 
 #[test]
 fn a_demo_prints_only_json_when_asked_and_its_folder_belongs_to_its_parameters() {
@@ -11,6 +17,17 @@ fn a_demo_prints_only_json_when_asked_and_its_folder_belongs_to_its_parameters()
     assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
     let manifest: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
     assert_eq!(manifest["devices"][0]["hops"][0]["to"], "factory-y");
+
+    // The demo asks OpenSSL too, where it is installed, and does not end well against its judgement.
+    let tools = folder.path().join("tools");
+    fs::create_dir(&tools).unwrap();
+    fs::write(tools.join("openssl"), "#!/bin/sh\n[ \"$1\" = version ]\n").unwrap();
+    fs::set_permissions(tools.join("openssl"), Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
+    let same = ["demo", "--out", out, "--devices", "1", "--hops", "1", "-o", "json"];
+    let doubted = Command::new(BINARY).args(same).env("PATH", path).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(doubted.status.code(), Some(1), "{}", text(&doubted.stderr));
+    assert!(text(&doubted.stderr).contains("error[REFUSED_BY_OPENSSL]"), "{}", text(&doubted.stderr));
 
     let other = countersign(&["demo", "--out", out, "--devices", "2", "--hops", "1", "-o", "json"]);
     assert_eq!((other.status.code(), text(&other.stdout).as_str()), (Some(1), ""));

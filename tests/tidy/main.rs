@@ -6,6 +6,7 @@
 mod arrows;
 mod purity;
 mod reasons;
+mod reasons_in_use;
 mod shape;
 mod tokens;
 mod tree;

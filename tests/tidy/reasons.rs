@@ -34,7 +34,7 @@ fn names_and_numbers_of_reasons_are_unique() {
 }
 
 /// The published names, without the prefix.
-fn published() -> BTreeSet<String> {
+pub(crate) fn published() -> BTreeSet<String> {
     let text = tree::read(Path::new("proto/countersign/reason/v1/reason.proto"));
     let names: BTreeSet<_> = text
         .lines()
@@ -45,7 +45,7 @@ fn published() -> BTreeSet<String> {
     names
 }
 
-fn is_production(path: &Path) -> bool {
+pub(crate) fn is_production(path: &Path) -> bool {
     let mut parts = path.components().map(|part| part.as_os_str().to_string_lossy());
     parts.clone().any(|part| part == "src") && !parts.any(|part| part == "tests" || part == "tests.rs")
 }

@@ -51,17 +51,40 @@ pub(crate) fn production_files(krate: &str) -> Vec<PathBuf> {
 
 /// The tokens of a file, without attributes and documentation, and without what stands under `#[cfg(test)]`.
 pub(crate) fn production_tokens(path: &Path) -> Vec<Token> {
+    parse(path).production
+}
+
+/// The tokens of a file that only tests are built from: all of a file of tests, else what stands under `#[cfg(test)]`.
+pub(crate) fn test_tokens(path: &Path) -> Vec<Token> {
+    let is_of_tests = |part: std::path::Component<'_>| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs";
+    let parts = parse(path);
+    if path.components().any(is_of_tests) { [parts.production, parts.tests].concat() } else { parts.tests }
+}
+
+/// The production tokens of a text.
+pub(crate) fn tokens_of(text: &str) -> Vec<Token> {
+    flatten_text(text).unwrap_or_else(|e| panic!("no Rust: {e}")).production
+}
+
+fn parse(path: &Path) -> Parts {
     flatten_text(&tree::read(path)).unwrap_or_else(|e| panic!("{} is no Rust: {e}", path.display()))
 }
 
-fn flatten_text(text: &str) -> Result<Vec<Token>, proc_macro2::LexError> {
-    let stream: TokenStream = text.parse()?;
-    let mut tokens = Vec::new();
-    flatten(stream, &mut tokens);
-    Ok(tokens)
+/// The tokens of one file.
+#[derive(Default)]
+struct Parts {
+    production: Vec<Token>,
+    /// What stands under `#[cfg(test)]`.
+    tests: Vec<Token>,
 }
 
-fn flatten(stream: TokenStream, out: &mut Vec<Token>) {
+fn flatten_text(text: &str) -> Result<Parts, proc_macro2::LexError> {
+    let mut parts = Parts::default();
+    flatten(text.parse()?, &mut parts.production, &mut parts.tests);
+    Ok(parts)
+}
+
+fn flatten(stream: TokenStream, out: &mut Vec<Token>, tests: &mut Vec<Token>) {
     let mut trees = stream.into_iter().peekable();
     while let Some(tree) = trees.next() {
         let line = tree.span().start().line;
@@ -75,7 +98,17 @@ fn flatten(stream: TokenStream, out: &mut Vec<Token>) {
                         TokenTree::Punct(mark) => mark.as_char() == ';',
                         TokenTree::Ident(_) | TokenTree::Literal(_) => false,
                     };
-                    let _ = trees.by_ref().find(ends);
+                    let mut item = Vec::new();
+                    for tree in trees.by_ref() {
+                        let is_last = ends(&tree);
+                        item.push(tree);
+                        if is_last {
+                            break;
+                        }
+                    }
+                    let mut below = Vec::new();
+                    flatten(item.into_iter().collect(), tests, &mut below);
+                    tests.append(&mut below);
                 }
             }
             TokenTree::Punct(mark) => out.push(Token { kind: Kind::Mark(mark.as_char()), line }),
@@ -89,7 +122,7 @@ fn flatten(stream: TokenStream, out: &mut Vec<Token>) {
                     Delimiter::None => (' ', ' '),
                 };
                 out.push(Token { kind: Kind::Mark(open), line });
-                flatten(group.stream(), out);
+                flatten(group.stream(), out, tests);
                 out.push(Token { kind: Kind::Mark(close), line: group.span_close().start().line });
             }
         }
@@ -106,7 +139,10 @@ fn is_cfg_test(attribute: &TokenTree) -> bool {
 #[test]
 fn tests_attributes_and_comments_are_no_production_tokens() {
     let text = "//! \"A_B\"\n#[doc = \"C_D\"]\nfn f() -> &'static str { \"E_F\" } // \"G_H\"\n#[cfg(test)]\nmod tests { const X: &str = \"I_J\"; }\nconst K: &str = \"K_L\";";
-    let texts: Vec<_> =
-        flatten_text(text).unwrap().iter().filter_map(|t| t.as_text().map(|s| (s.to_owned(), t.line))).collect();
-    assert_eq!(texts, [("E_F".to_owned(), 3), ("K_L".to_owned(), 6)]);
+    let parts = flatten_text(text).unwrap();
+    let texts = |tokens: &[Token]| -> Vec<_> {
+        tokens.iter().filter_map(|t| t.as_text().map(|s| (s.to_owned(), t.line))).collect()
+    };
+    assert_eq!(texts(&parts.production), [("E_F".to_owned(), 3), ("K_L".to_owned(), 6)]);
+    assert_eq!(texts(&parts.tests), [("I_J".to_owned(), 5)]);
 }

@@ -23,6 +23,12 @@ impl EncodeRefusal {
     }
 }
 
+impl From<der::Error> for EncodeRefusal {
+    fn from(cause: der::Error) -> Self {
+        Self(cause.to_string())
+    }
+}
+
 /// What the issuer contributes to every TBSCertificate. Constant, so made once.
 pub(crate) struct IssuerOctets {
     /// The DER of the issuer's subject.
@@ -44,7 +50,7 @@ pub(crate) fn tbs(
     params
         .signed_by(&subject, &rcgen::Issuer::from_params(&nameless, &capture))
         .map_err(|cause| EncodeRefusal(cause.to_string()))?;
-    with_issuer(&capture.tbs.take(), issuer).map_err(|cause| EncodeRefusal(cause.to_string()))
+    with_issuer(&capture.tbs.take(), issuer)
 }
 
 /// SEQUENCE { tbsCertificate, signatureAlgorithm, signature } (RFC 5280 section 4.1).
@@ -86,7 +92,7 @@ pub(crate) fn names_algorithm(tbs: &[u8], algorithm: SignatureAlgorithm) -> bool
 }
 
 /// version, serial, [signature, issuer] replaced, then all the rest as it was.
-fn with_issuer(tbs: &[u8], issuer: &IssuerOctets) -> der::Result<Vec<u8>> {
+fn with_issuer(tbs: &[u8], issuer: &IssuerOctets) -> Result<Vec<u8>, EncodeRefusal> {
     let mut reader = SliceReader::new(tbs)?;
     Header::decode(&mut reader)?.tag().assert_eq(Tag::Sequence)?;
     let version = reader.tlv_bytes()?;
@@ -185,6 +191,7 @@ pub(crate) fn object_identifier(oid: pki::ObjectIdentifier) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -194,5 +201,17 @@ mod tests {
         assert!(tlv(4, &[&[0; 128]]).starts_with(&[4, 0x81, 128]));
         assert!(tlv(4, &[&[0; 200], &[0; 100]]).starts_with(&[4, 0x82, 1, 44]));
         assert!(tlv(4, &[&[0; 70_000]]).starts_with(&[4, 0x83, 1, 0x11, 0x70]));
+    }
+
+    #[test]
+    fn what_is_no_certificate_gets_no_issuer() {
+        let issuer = IssuerOctets { name: tlv(0x30, &[]), algorithm: SignatureAlgorithm::EcdsaSha256 };
+        for octets in [&b""[..], b"\x30\x00", b"\x31\x00", b"\x30\x05\x02\x01\x02"] {
+            assert_eq!(
+                with_issuer(octets, &issuer).unwrap_err().reason(),
+                "CERTIFICATE_ENCODING_FAILED",
+                "{octets:x?}"
+            );
+        }
     }
 }

@@ -97,6 +97,20 @@ mod tests {
     use super::*;
     use crate::entropy::SystemEntropy;
 
+    struct Dry;
+
+    impl Entropy for Dry {
+        fn fill(&self, _: &mut [u8]) -> Result<(), EntropyRefusal> {
+            Err(EntropyRefusal)
+        }
+    }
+
+    #[test]
+    fn without_randomness_there_is_no_serial() {
+        let refusal = SerialSource::new(Instance::ONLY, Arc::new(Dry)).next_serial().unwrap_err();
+        assert_eq!(refusal.reason(), "ENTROPY_UNAVAILABLE");
+    }
+
     #[test]
     fn serials_are_17_octets_positive_and_lead_with_their_instance() {
         for instance in [1, 0x7f] {

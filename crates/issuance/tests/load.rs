@@ -125,7 +125,7 @@ fn a_chain_that_does_not_link() {
     assert_eq!(reason(load(&[&order_ca, &stranger])), "UNKNOWN_ISSUER");
     // A certificate that is on no path would lend its limits to the issuer.
     let sibling = ca(&root, "sibling", "example", |_| {});
-    assert_eq!(reason(load(&[&order_ca, &sibling, &root])), "HANDOFF_INVALID");
+    assert_eq!(reason(load(&[&order_ca, &sibling, &root])), "CHAIN_WITH_STRANGERS");
 }
 
 #[test]
@@ -176,20 +176,20 @@ fn subtree_not_nested() {
 }
 
 #[test]
-fn handoff_invalid() {
+fn a_handoff_that_does_not_read_or_spells_another_subtree() {
     let root = root(|_| {});
     let arcs = [1, 3, 6, 1, 4, 1, 32473, 1, 1];
     let garbled = ca(&root, "one", "company-x.example", |params| {
         params.custom_extensions = vec![CustomExtension::from_oid_content(&arcs, vec![0x30, 0])];
     });
-    assert_eq!(reason(load(&[&garbled, &root])), "HANDOFF_INVALID");
+    assert_eq!(reason(load(&[&garbled, &root])), "HANDOFF_MALFORMED");
     // A genuine handoff in a certificate whose subtree spells another lot.
     let world = World::new(1);
     let handoff = world.accept(world.consignment(1), &new_key()).to_der();
     let other = ca(&root, "two", "lot9.maker-1.company-x.example", |params| {
         params.custom_extensions = vec![CustomExtension::from_oid_content(&arcs, handoff)];
     });
-    assert_eq!(reason(load(&[&other, &root])), "HANDOFF_INVALID");
+    assert_eq!(reason(load(&[&other, &root])), "SUBTREE_INVALID");
 }
 
 #[test]

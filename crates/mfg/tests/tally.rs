@@ -89,6 +89,13 @@ proptest! {
 }
 
 #[test]
+fn more_than_was_received_is_no_tally() {
+    let mut fields = TallyFields::from(Tally::open(Quantity::of(2).unwrap()));
+    fields.provisioned = 3;
+    assert_eq!(Tally::try_from(fields).unwrap_err().reason(), "TALLY_INVALID");
+}
+
+#[test]
 fn every_refusal_is_named() {
     let two = Tally::open(Quantity::of(2).unwrap());
     let full = two.apply(Movement::Reserve(2)).unwrap();

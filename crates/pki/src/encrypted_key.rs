@@ -190,6 +190,23 @@ mod tests {
         assert_eq!(open(&KEY, &Passphrase::new("right")).unwrap_err().reason(), "ENCRYPTED_KEY_MALFORMED");
     }
 
+    #[test]
+    fn a_scheme_or_a_cost_that_is_not_ours_is_named() {
+        let right = Passphrase::new("right");
+        // RFC 8018 appendix B.1: hmacWithSHA256 becomes hmacWithSHA1.
+        let mut sha1 = seal(&KEY, &right, &nonces(3)).unwrap();
+        let hmac = b"\x2a\x86\x48\x86\xf7\x0d\x02\x09";
+        let at = sha1.windows(hmac.len()).position(|window| window == hmac).unwrap() + hmac.len() - 1;
+        *sha1.get_mut(at).unwrap() = 7;
+        let Nonces { salt, iv } = nonces(3);
+        let scheme = pbes2::Parameters::generate_pbkdf2_sha256_aes256cbc(MAX_ROUNDS + 1, &salt, iv).unwrap();
+        let encrypted_data = OctetStringRef::new(&[7; 64]).unwrap();
+        let costly = EncryptedPrivateKeyInfo { encryption_algorithm: EncryptionScheme::Pbes2(scheme), encrypted_data };
+        for der in [sha1, costly.to_der().unwrap()] {
+            assert_eq!(open(&der, &right).unwrap_err().reason(), "KEY_ENCRYPTION_UNSUPPORTED");
+        }
+    }
+
     /// What decrypts to something else than a key was not decrypted with the right passphrase, whatever its padding says.
     #[test]
     fn octets_that_are_no_key_are_never_given_out() {

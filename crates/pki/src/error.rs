@@ -60,7 +60,7 @@ impl ParseReason {
     pub const fn as_str(self) -> &'static str {
         match self {
             ParseReason::MalformedCertificate => "MALFORMED_CERTIFICATE",
-            ParseReason::MalformedRequest => "MALFORMED_REQUEST",
+            ParseReason::MalformedRequest => "CSR_MALFORMED",
             ParseReason::MalformedRevocationList => "MALFORMED_CRL",
             ParseReason::MalformedKey => "MALFORMED_KEY",
             ParseReason::MalformedPem => "MALFORMED_PEM",
@@ -68,8 +68,8 @@ impl ParseReason {
             ParseReason::SerialInvalid => "SERIAL_INVALID",
             ParseReason::DuplicateExtension => "DUPLICATE_EXTENSION",
             ParseReason::KeyUnsupported => "KEY_UNSUPPORTED",
-            ParseReason::SignatureAlgorithmUnfit => "SIGNATURE_ALGORITHM_UNFIT",
-            ParseReason::PossessionInvalid => "POSSESSION_INVALID",
+            ParseReason::SignatureAlgorithmUnfit => "CSR_SIGNATURE_ALGORITHM",
+            ParseReason::PossessionInvalid => "CSR_POSSESSION_INVALID",
             ParseReason::TooLarge => "TOO_LARGE",
         }
     }

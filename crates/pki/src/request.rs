@@ -46,8 +46,8 @@ impl CertificateRequest {
     /// fits this key: the hash as strong as the curve; for RSA any that we believe.
     ///
     /// # Errors
-    /// `MALFORMED_REQUEST`, `VERSION_UNSUPPORTED`, `DUPLICATE_EXTENSION`, `KEY_UNSUPPORTED`, `MALFORMED_KEY`,
-    /// `SIGNATURE_ALGORITHM_UNFIT`, `POSSESSION_INVALID` or `TOO_LARGE`.
+    /// `CSR_MALFORMED`, `VERSION_UNSUPPORTED`, `DUPLICATE_EXTENSION`, `KEY_UNSUPPORTED`, `MALFORMED_KEY`,
+    /// `CSR_SIGNATURE_ALGORITHM`, `CSR_POSSESSION_INVALID` or `TOO_LARGE`.
     pub fn parse(der: &[u8]) -> Result<CertificateRequest, ParseError> {
         if der.len() > CertificateRequest::MAX_OCTETS {
             return Err(ParseError::new(ParseReason::TooLarge, "a request of more than 65536 octets"));
@@ -64,7 +64,7 @@ impl CertificateRequest {
     /// somebody else judges them.
     ///
     /// # Errors
-    /// `MALFORMED_REQUEST`, `VERSION_UNSUPPORTED` or `TOO_LARGE`, for what is no outline of a request.
+    /// `CSR_MALFORMED`, `VERSION_UNSUPPORTED` or `TOO_LARGE`, for what is no outline of a request.
     pub fn named_key(der: &[u8]) -> Result<Sha256, ParseError> {
         if der.len() > CertificateRequest::MAX_OCTETS {
             return Err(ParseError::new(ParseReason::TooLarge, "a request of more than 65536 octets"));

@@ -41,16 +41,6 @@ pub enum SignatureError {
     Invalid,
 }
 
-impl SignatureError {
-    /// The published name of this refusal.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            SignatureError::AlgorithmUnfit => "SIGNATURE_ALGORITHM_UNFIT",
-            SignatureError::Invalid => "SIGNATURE_INVALID",
-        }
-    }
-}
-
 const ECDSA_SHA256: &[u8] = b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02";
 const ECDSA_SHA384: &[u8] = b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x03";
 const ECDSA_SHA512: &[u8] = b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x04";

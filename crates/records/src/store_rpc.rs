@@ -222,3 +222,26 @@ fn store_to_wire(identity: &StoreIdentity, head: Head, standing: &Standing) -> p
         journal_chain: wire::digest(&head.chain),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use service::{metrics::Metrics, shell::Stop};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_more_copies_are_read_at_once_than_the_disk_can_bear() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("store");
+        crate::init_store(&directory, "root-ca", "company-x").unwrap();
+        let opened = crate::open_store(&directory, "root-ca", "company-x", &Stop::default(), &Metrics::new()).unwrap();
+        let rpc = StoreRpc::new(&opened);
+        let ask = async || rpc.copy_store(Request::new(proto::CopyStoreRequest {})).await.map(drop);
+        let read_by_others = Arc::clone(&rpc.copies).acquire_many_owned(2).await.unwrap();
+        let refusal = Refusal::from_status(&ask().await.unwrap_err());
+        assert_eq!((refusal.reason(), refusal.retry_delay()), ("STORE_COPIES_UNDER_WAY", Some(PATIENCE)));
+        drop(read_by_others);
+        ask().await.unwrap();
+    }
+}

@@ -19,12 +19,13 @@ fn main() -> ExitCode {
         return service::shell::main(&Probe::default());
     }
     sigterm_ends_with_zero();
+    a_drain_that_takes_too_long_is_cut_and_named();
     the_configuration_is_checked_and_the_store_made();
     refusals_have_their_exit_codes();
     a_fatal_stop_ends_with_one();
     a_panic_ends_the_process();
     a_log_that_takes_nothing_stops_nothing();
-    println!("process: 6 passed");
+    println!("process: 7 passed");
     ExitCode::SUCCESS
 }
 
@@ -99,6 +100,21 @@ fn sigterm_ends_with_zero() {
     assert!(stderr_of(&mut child).contains("draining"));
 }
 
+fn a_drain_that_takes_too_long_is_cut_and_named() {
+    let process = Process::new();
+    process.home.write("probe.toml", &SAMPLE.replacen("drain_ms = 10000", "drain_ms = 20", 1));
+    let (mut child, address) = process.starts();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| process.call(&address, "slow"));
+        assert!(lines.any(|line| line.contains("a slow call begins")));
+        assert!(Command::new("kill").arg("-TERM").arg(child.id().to_string()).status().unwrap().success());
+        assert!(lines.any(|line| line.contains("DRAIN_CUT")));
+        assert!(!slow.join().unwrap());
+    });
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
 fn the_configuration_is_checked_and_the_store_made() {
     let process = Process::new();
     let (code, text) = process.ends(&["--check-config"]);
@@ -127,6 +143,9 @@ fn refusals_have_their_exit_codes() {
     let address = format!("\"{}\"", taken.local_addr().unwrap());
     let (code, text) = changed("\"127.0.0.1:0\"", &address);
     assert!(code == 3 && text.contains("PORT_IN_USE"), "{text}");
+    // RFC 5737: an address that is nobody's.
+    let (code, text) = changed("\"127.0.0.1:0\"", "\"192.0.2.1:0\"");
+    assert!(code == 3 && text.contains("LISTEN_FAILED") && text.contains("192.0.2.1"), "{text}");
     assert_eq!(process.ends(&["--what"]).0, 2);
 }
 
@@ -144,7 +163,8 @@ fn a_panic_ends_the_process() {
     assert!(!process.call(&address, "panic"));
     // Ended by SIGABRT, so there is no code.
     assert_eq!(child.wait().unwrap().code(), None);
-    assert!(stderr_of(&mut child).contains("aborting after a panic"));
+    let text = stderr_of(&mut child);
+    assert!(text.contains("aborting after a panic") && text.contains("PANIC"), "{text}");
 }
 
 /// As on a full disk: every line that is logged fails.

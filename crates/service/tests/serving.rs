@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::io;
 use std::sync::Arc;
 
 use pki::encrypted_key::{self, Nonces, Passphrase};
@@ -10,11 +11,12 @@ use service::clock::{ManualClock, SystemClock};
 use service::config::{FilePath, Limits, ListenSection};
 use service::files::Reload;
 use service::identity::Role;
+use service::net::{BoxFuture, BoxStream, Listener, Network, TcpNetwork};
 use service::refusal::Refusal;
 use service::shell::{self, World};
 use service::tls::{Credentials, PeerRefusal};
 use support::probe::{LINE, OWN, Probe, Site, ask, config};
-use support::{Ca, Home, Issued, now, peers_of, write_mode};
+use support::{Ca, Home, Issued, expected, now, peers_of, write_mode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::{Code, Status};
@@ -254,6 +256,51 @@ async fn a_service_can_stop_itself() {
     let error = site.running.shutdown().await.unwrap_err();
     assert_eq!((error.reason(), error.exit_code()), ("STORE_STOPPED", 1));
     assert!(site.probe.is_closed());
+}
+
+/// Listens once, and breaks as no operating system does.
+struct Breaking(TcpNetwork);
+
+struct Broken(Box<dyn Listener>);
+
+impl Network for Breaking {
+    fn listen<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
+        Box::pin(async move { Ok(Box::new(Broken(self.0.listen(address).await?)) as Box<dyn Listener>) })
+    }
+
+    fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<BoxStream>> {
+        self.0.connect(address)
+    }
+}
+
+impl Listener for Broken {
+    fn local_address(&self) -> String {
+        self.0.local_address()
+    }
+
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<(BoxStream, String)>> {
+        Box::pin(async { panic!("this listener breaks") })
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_ends_unasked_ends_the_process_with_a_name() {
+    let site = Site::start(Limits::default(), Arc::new(Breaking(TcpNetwork)), Arc::new(SystemClock)).await;
+    site.running.stopping().await;
+    let error = site.running.shutdown().await.unwrap_err();
+    assert_eq!((error.reason(), error.exit_code()), ("SERVER_ENDED", 1));
+    assert!(site.probe.is_closed());
+}
+
+#[tokio::test]
+async fn an_address_of_a_peer_without_a_port_is_refused_before_anything_is_sent() {
+    let site = Site::over_tcp(Limits::default()).await;
+    let (own, network) = (Arc::clone(site.running.credentials()), Arc::new(TcpNetwork) as Arc<dyn Network>);
+    for address in ["", "localhost", ":1", "localhost:", "localhost:65536", "https://localhost"] {
+        let peer = expected("factory-y", Role::IntermediateCa);
+        let refused = service::client::connect(&network, address, peer, &own, &Limits::default());
+        assert_eq!(refused.map(drop).unwrap_err().reason(), "PEER_ADDRESS_REFUSED", "{address:?}");
+    }
 }
 
 #[tokio::test]

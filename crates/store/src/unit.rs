@@ -229,8 +229,32 @@ impl Conflict {
             Self::KeyTaken { .. } => "KEY_TAKEN",
             Self::KeyMoved { .. } => "KEY_MOVED",
             Self::Overdrawn { refusal, .. } => refusal.reason(),
-            Self::NoSuchLot { .. } => "NO_SUCH_LOT",
+            Self::NoSuchLot { .. } => "LOT_UNKNOWN",
             Self::NotOpen { .. } => "INTENT_NOT_OPEN",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn only_what_every_engine_can_list_is_an_entry() {
+        let long = "x".repeat(513);
+        let collection = "c".repeat(65);
+        for (collection, name) in
+            [("", "a"), ("a b", "a"), ("é", "a"), (collection.as_str(), "a"), ("lots", "a\0b"), ("lots", long.as_str())]
+        {
+            assert_eq!(
+                Entry::new(collection, name).unwrap_err().reason(),
+                "ENTRY_INVALID",
+                "{collection:?} {name:.9?}"
+            );
+        }
+        for (collection, name) in [(&collection[1..], &long[1..]), ("lots", "")] {
+            assert!(Entry::new(collection, name).is_ok());
         }
     }
 }

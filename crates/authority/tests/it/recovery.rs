@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use api::{
+    RequestId,
     custody::v1::HandoffState,
     journal::v1::{HandoffIntent, HandoffOffered, record::Fact},
 };
-use authority::complete_open_intents;
+use authority::{AcceptOrder, complete_open_intents};
 use bytes::Bytes;
-use issuance::SigningKey as _;
-use mfg::{DeviceId, LotId, Movement};
+use issuance::{SigningKey as _, SoftwareKey, make_csr};
+use mfg::{Acceptance, DeviceId, LotId, Movement};
 use pki::{Certificate, Sha256};
-use records::{commit_one, keys, wire};
+use records::{Caller, commit_one, keys, wire};
 use store::{Claim, Rule, Step, Store as _, TallyMove, Unit};
 
 use super::world::{House, ORDER, consignment, key, maker, reason, terms_digest};
@@ -99,7 +100,7 @@ async fn an_intent_that_cannot_be_signed_is_voided_and_its_unit_comes_back() {
 }
 
 /// An offer that was accepted, and not signed: the journal as a crash leaves it.
-fn accepted(brand: &House, lot: &str) -> Sha256 {
+fn accepted(brand: &House, lot: &str) -> (Sha256, SoftwareKey) {
     let base = brand.authority.lots.get(ORDER).unwrap().subtree.clone();
     let subtree = mfg::subtree::subtree(&base, &LotId::parse(lot).unwrap(), &maker("factory-y")).unwrap();
     let facts = wire::Facts { consignment: consignment(lot, 10, terms_digest()), manifest_digest: None, subtree };
@@ -128,13 +129,13 @@ fn accepted(brand: &House, lot: &str) -> Sha256 {
         ..brand.act(2).unit(Fact::HandoffIntent(intent))
     };
     commit_one(brand.store.as_ref(), unit).unwrap().unwrap();
-    draft.tbs_digest()
+    (draft.tbs_digest(), lot_key)
 }
 
 #[test]
 fn an_accepted_handoff_is_signed_at_the_next_start_over_the_same_bytes() {
     let mut brand = House::brand();
-    let intended = accepted(&brand, "a1");
+    let (intended, _) = accepted(&brand, "a1");
     assert_eq!(brand.authority.handoff("factory-y", "a1").unwrap().state(), HandoffState::Accepted);
     brand.start_again(true);
     assert_eq!(complete_open_intents(&brand.authority).unwrap(), 1);
@@ -149,12 +150,21 @@ fn an_accepted_handoff_is_signed_at_the_next_start_over_the_same_bytes() {
 #[test]
 fn an_accepted_handoff_that_cannot_be_signed_stays_spent() {
     let mut brand = House::brand();
-    accepted(&brand, "a1");
+    let (_, lot_key) = accepted(&brand, "a1");
     brand.start_again(false);
     assert_eq!(complete_open_intents(&brand.authority).unwrap(), 1);
     assert_eq!(brand.store.open_intents().unwrap(), []);
     // The receiver has countersigned: only people can tell what was built.
     assert_eq!((brand.tally().handed_over(), brand.tally().provisioned()), (10, 0));
+
+    assert_eq!(brand.authority.handoff("factory-y", "a1").unwrap().state(), HandoffState::Voided);
+    let caller = Caller { manufacturer: "factory-y".to_owned(), by: "spiffe://factory.example/factory-y/x".to_owned() };
+    let acceptance = Acceptance { identity_key_digest: Sha256::of(b"any"), signature: vec![1] };
+    let csr = Bytes::from(make_csr(&lot_key, "a1").unwrap());
+    let order = AcceptOrder { lot: LotId::parse("a1").unwrap(), csr, acceptance };
+    let again = brand.authority.act(caller, RequestId::from_octets([2; 16]));
+    assert_eq!(reason(brand.authority.accept(&again, &order)), "HANDOFF_VOIDED");
+    assert_eq!(brand.tally().handed_over(), 10);
 }
 
 #[test]

@@ -70,7 +70,8 @@ fn an_answer_that_cannot_be_written_is_a_failure() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let ended = list_into("json", full.into());
     assert_eq!(ended.status.code(), Some(3));
-    assert!(String::from_utf8(ended.stderr).unwrap().contains("standard output"));
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(said.starts_with("error[SETUP_FAILED]") && said.contains("standard output"), "{said}");
 }
 
 fn list_into(output: &str, stdout: Stdio) -> Output {

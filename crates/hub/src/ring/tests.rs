@@ -127,3 +127,23 @@ async fn many_at_once_are_each_answered_with_their_own_place() {
     let too_large = ring.append("n".into(), Bytes::from(vec![0; MAX_RECORD + 1])).await.unwrap_err();
     assert_eq!(too_large.reason(), "MESSAGE_TOO_LARGE");
 }
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_says_so_from_then_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().join("log");
+    let (ring, _) = open(&folder);
+    // The segment that is being written is still open; the next one has no place.
+    std::fs::remove_dir_all(&folder).unwrap();
+    let record = || Bytes::from(vec![7; 60]);
+    let mut refused = None;
+    for _ in 0..10 {
+        refused = ring.append("n".into(), record()).await.err();
+        if refused.is_some() {
+            break;
+        }
+    }
+    assert_eq!(refused.unwrap().reason(), "LOG_FAILED");
+    std::fs::create_dir(&folder).unwrap();
+    assert_eq!(ring.append("n".into(), record()).await.unwrap_err().reason(), "LOG_FAILED", "never on the same handle");
+}

@@ -88,18 +88,14 @@ fn check_path(chain: &[Certificate], now: UnixTime) -> Result<(), LoadRefusal> {
     let path = verify_path(leaf, candidates, std::slice::from_ref(anchor), &options).map_err(LoadRefusal::Path)?;
     // A shorter path than the one given would mean that the standing is computed over strangers.
     if path.intermediates() != candidates || path.anchor() != anchor {
-        return Err(LoadRefusal::HandoffInvalid("the chain holds certificates that are not on its path".to_owned()));
+        return Err(LoadRefusal::Strangers);
     }
     Ok(())
 }
 
 fn own_handoff(own: &Certificate, options: &LoadOptions) -> Result<Option<Handoff>, LoadRefusal> {
-    match own.extension(&options.oid_arc.handoff()) {
-        None => Ok(None),
-        Some(extension) => {
-            Handoff::from_der(extension.value).map(Some).map_err(|cause| LoadRefusal::HandoffInvalid(cause.to_string()))
-        }
-    }
+    let extension = own.extension(&options.oid_arc.handoff());
+    Ok(extension.map(|extension| Handoff::from_der(extension.value)).transpose()?)
 }
 
 /// The subtree spells the handoff: `<lot>.<to>.` and the parent's.
@@ -110,7 +106,7 @@ fn check_spelling(handoff: &Handoff, subtree: &DnsName) -> Result<(), LoadRefusa
     if spelled == (Some(consignment.lot.as_str()), Some(consignment.to.as_str())) {
         return Ok(());
     }
-    Err(LoadRefusal::HandoffInvalid(format!("the subtree {} does not spell it", subtree.as_str())))
+    Err(LoadRefusal::SubtreeNotSpelled(subtree.as_str().to_owned()))
 }
 
 /// What nests from the anchor down.

@@ -1,7 +1,7 @@
 //! Why a CA is not taken into service, and why it does not draft.
 
 use mfg::depth::DepthRefusal;
-use mfg::{RoomRefusal, StatementRefusal, TermsRefusal};
+use mfg::{HandoffRefusal, RoomRefusal, StatementRefusal, TermsRefusal};
 use pki::UnixTime;
 use pki::path::PathRefusal;
 
@@ -43,9 +43,15 @@ pub enum LoadRefusal {
     /// An intermediate without exactly one permitted dNSName, or one outside its issuer's.
     #[error("{0} has no single permitted dns subtree inside its issuer's")]
     SubtreeNotNested(String),
-    /// The handoff extension does not decode, or the subtree is not the one that it spells.
-    #[error("the issuer's handoff extension does not fit its certificate: {0}")]
-    HandoffInvalid(String),
+    /// Its subtree is not the one that its handoff extension spells.
+    #[error("the subtree {0} is not the one that the issuer's handoff extension spells")]
+    SubtreeNotSpelled(String),
+    /// The handoff extension does not decode.
+    #[error("cannot read the issuer's handoff extension: {0}")]
+    Handoff(#[from] HandoffRefusal),
+    /// The chain holds certificates that are not on its path.
+    #[error("the issuer's chain holds certificates that are not on its path")]
+    Strangers,
     /// A development anchor in production.
     #[error("the anchor is for development only")]
     DevelopmentAnchor,
@@ -69,7 +75,9 @@ impl LoadRefusal {
             Self::ValidityNotNested(_) => "VALIDITY_NOT_NESTED",
             Self::WindowNotNested(_) => "SIGNING_WINDOW_NOT_NESTED",
             Self::SubtreeNotNested(_) => "SUBTREE_NOT_NESTED",
-            Self::HandoffInvalid(_) => "HANDOFF_INVALID",
+            Self::SubtreeNotSpelled(_) => "SUBTREE_INVALID",
+            Self::Handoff(cause) => cause.reason(),
+            Self::Strangers => "CHAIN_WITH_STRANGERS",
             Self::DevelopmentAnchor => "DEVELOPMENT_ANCHOR",
             Self::DocumentationArc => "DOCUMENTATION_ARC",
         }

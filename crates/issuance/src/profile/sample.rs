@@ -125,3 +125,25 @@ fn throw_away_key() -> Result<Arc<SoftwareKey>, ProfileRefusal> {
 fn wrong(cause: impl ToString) -> ProfileRefusal {
     ProfileRefusal::Sample(cause.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use pki::{UnixTime, oid};
+
+    use super::*;
+    use mfg::terms::TermsTime;
+
+    #[test]
+    fn a_certificate_that_is_not_what_was_meant_is_no_proof() {
+        let at = |text| TermsTime(UnixTime::parse(text).unwrap());
+        let validity = Period { not_before: at("2026-01-01T00:00:00Z"), not_after: at("2036-01-01T00:00:00Z") };
+        let other = Period { not_after: at("2035-01-01T00:00:00Z"), ..validity };
+        let build = |key: &PublicKey| ca_params(name(None, "sample root"), &validity, None, key);
+        let plain = [(oid::BASIC_CONSTRAINTS, Criticality::Plain)];
+        for (validity, extensions) in [(&other, &[][..]), (&validity, &[]), (&validity, &plain)] {
+            let expected = Expected { validity, purpose: Purpose::Any, extensions };
+            assert_eq!(prove_self_signed(build, &expected).unwrap_err().reason(), "PROFILE_SAMPLE_WRONG");
+        }
+    }
+}

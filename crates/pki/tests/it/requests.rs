@@ -42,23 +42,23 @@ fn a_request_says_what_it_asks_for() {
 
 #[test]
 fn possession_is_proven_or_the_request_refused() {
-    assert_eq!(reason(&request(&asking(), &ROOT)), "POSSESSION_INVALID");
+    assert_eq!(reason(&request(&asking(), &ROOT)), "CSR_POSSESSION_INVALID");
     // A key of P-256 that signed with SHA-384: valid for some, a trap for who copies the algorithm (rustls/rcgen#448).
     let sha384 = SignatureAlgorithm::EcdsaSha384.identifier_der();
-    assert_eq!(reason(&signed(&asking(), sha384, &LEAF)), "SIGNATURE_ALGORITHM_UNFIT");
+    assert_eq!(reason(&signed(&asking(), sha384, &LEAF)), "CSR_SIGNATURE_ALGORITHM");
     let ed25519 = SignatureAlgorithm::Ed25519.identifier_der();
-    assert_eq!(reason(&signed(&asking(), ed25519, &LEAF)), "SIGNATURE_ALGORITHM_UNFIT");
+    assert_eq!(reason(&signed(&asking(), ed25519, &LEAF)), "CSR_SIGNATURE_ALGORITHM");
 }
 
 #[test]
 fn malformed_requests_are_refused() {
     assert_eq!(reason(&request(&info(1, &[]), &LEAF)), "VERSION_UNSUPPORTED");
-    assert_eq!(reason(&[request(&asking(), &LEAF), vec![0]].concat()), "MALFORMED_REQUEST");
+    assert_eq!(reason(&[request(&asking(), &LEAF), vec![0]].concat()), "CSR_MALFORMED");
     let twice = sequence(&[&tlv(6, &[EXTENSION_REQUEST]), &tlv(0x31, &[&sequence(&[]), &sequence(&[])])]);
-    assert_eq!(reason(&request(&info(0, &tlv(0xa0, &[&twice])), &LEAF)), "MALFORMED_REQUEST");
+    assert_eq!(reason(&request(&info(0, &tlv(0xa0, &[&twice])), &LEAF)), "CSR_MALFORMED");
     let valueless = sequence(&[&tlv(6, &[b"\x2a\x03"]), &tlv(0x31, &[])]);
-    assert_eq!(reason(&request(&info(0, &tlv(0xa0, &[&valueless])), &LEAF)), "MALFORMED_REQUEST");
+    assert_eq!(reason(&request(&info(0, &tlv(0xa0, &[&valueless])), &LEAF)), "CSR_MALFORMED");
     let one = sequence(&[&tlv(6, &[b"\x2a\x03"]), &tlv(0x31, &[&[5, 0]])]);
-    assert_eq!(reason(&request(&info(0, &tlv(0xa0, &[&one, &one])), &LEAF)), "MALFORMED_REQUEST");
+    assert_eq!(reason(&request(&info(0, &tlv(0xa0, &[&one, &one])), &LEAF)), "CSR_MALFORMED");
     assert_eq!(reason(&vec![0x30; CertificateRequest::MAX_OCTETS + 1]), "TOO_LARGE");
 }

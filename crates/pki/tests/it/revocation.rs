@@ -90,3 +90,11 @@ fn a_list_of_version_1_does_not_parse() {
     let error = RevocationList::parse(&signed(&tbs, algorithm, &MIDDLE)).unwrap_err();
     assert_eq!(error.reason(), "VERSION_UNSUPPORTED");
 }
+
+#[test]
+fn what_is_no_list_is_named() {
+    let der = list().der(&MIDDLE);
+    for octets in [&b""[..], b"-----BEGIN X509 CRL-----", &der[..der.len() - 1], &[&der[..], &[0]].concat()] {
+        assert_eq!(RevocationList::parse(octets).unwrap_err().reason(), "MALFORMED_CRL");
+    }
+}

@@ -122,6 +122,7 @@ impl Health for Calls {
         PeerIdentity::of(&request).ok_or_else(|| Status::data_loss("no identity in the request"))?;
         match request.get_ref().service.as_str() {
             "slow" => {
+                tracing::info!("a slow call begins");
                 self.probe.entered.add_permits(1);
                 self.probe.release.acquire().await.unwrap().forget();
             }
@@ -158,7 +159,7 @@ impl Site {
         Self::start(limits, Arc::new(MemoryNetwork::new()), clock).await
     }
 
-    async fn start(limits: Limits, network: Arc<dyn Network>, clock: Arc<dyn Clock>) -> Self {
+    pub async fn start(limits: Limits, network: Arc<dyn Network>, clock: Arc<dyn Clock>) -> Self {
         let ca = Ca::new("factory");
         let peers = [("factory-y", "factory.example", &ca)];
         let home = Home::new(&ca.issue(&[OWN]), &peers);
