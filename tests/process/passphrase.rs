@@ -8,13 +8,15 @@ use pki::pem;
 use crate::room::{Kind, Room, assert_same};
 
 /// Each key file and the option that names it, as they stand in the configuration.
-const KEYS: [(Kind, &str, &str); 6] = [
+const KEYS: [(Kind, &str, &str); 8] = [
     (Kind::RootCa, "key", "root-ca"),
     (Kind::RootCa, "key", "root"),
     (Kind::RootCa, "identity_key", "identity"),
     (Kind::IntermediateCa, "key", "intermediate-ca"),
     (Kind::IntermediateCa, "identity_key", "identity"),
     (Kind::Provisioner, "key", "provisioner"),
+    (Kind::Hub, "key", "hub"),
+    (Kind::Hub, "key", "hub-devices"),
 ];
 
 fn write(file: &Path, text: &str, mode: u32) {

@@ -24,16 +24,18 @@ pub(crate) enum Kind {
     RootCa,
     IntermediateCa,
     Provisioner,
+    Hub,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::RootCa, Self::IntermediateCa, Self::Provisioner];
+    pub(crate) const ALL: [Self; 4] = [Self::RootCa, Self::IntermediateCa, Self::Provisioner, Self::Hub];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::RootCa => "root-ca",
             Self::IntermediateCa => "intermediate-ca",
             Self::Provisioner => "provisioner",
+            Self::Hub => "hub",
         }
     }
 
@@ -49,12 +51,16 @@ impl Kind {
                 &["intermediate-ca.pem", "service-ca.pem", "../trust/bundle.json"],
             ),
             Self::Provisioner => (&["provisioner.key", "escrow.key"], &["provisioner.pem", "service-ca.pem"]),
+            Self::Hub => (
+                &["hub.key", "hub-devices.key"],
+                &["hub.pem", "hub-devices.pem", "service-ca.pem", "../trust/bundle.json"],
+            ),
         }
     }
 
     fn company(self) -> &'static str {
         match self {
-            Self::RootCa => "company-x",
+            Self::RootCa | Self::Hub => "company-x",
             Self::IntermediateCa | Self::Provisioner => "factory-y",
         }
     }

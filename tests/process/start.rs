@@ -106,6 +106,8 @@ fn another_ones_key_is_refused() {
         (Kind::RootCa, "root-ca.key", "KEY_MISMATCH"),
         (Kind::IntermediateCa, "intermediate-ca.key", "KEY_MISMATCH"),
         (Kind::Provisioner, "provisioner.key", "KEY_MISMATCH"),
+        (Kind::Hub, "hub.key", "KEY_MISMATCH"),
+        (Kind::Hub, "hub-devices.key", "KEY_MISMATCH"),
     ] {
         let room = Room::new();
         fs::copy(room.beside(kind, "identity.key"), room.beside(kind, key)).unwrap();
@@ -154,9 +156,12 @@ fn a_store_that_was_not_made_is_missing_and_is_not_made_by_the_way() {
 fn another_services_store_is_refused_and_left_as_it_is() {
     let room = Room::new();
     let stores = Kind::ALL.map(|kind| room.store(kind));
-    for (kind, other) in
-        [(Kind::RootCa, &stores[1]), (Kind::IntermediateCa, &stores[2]), (Kind::Provisioner, &stores[1])]
-    {
+    for (kind, other) in [
+        (Kind::RootCa, &stores[1]),
+        (Kind::IntermediateCa, &stores[2]),
+        (Kind::Provisioner, &stores[1]),
+        (Kind::Hub, &stores[0]),
+    ] {
         room.change(kind, &format!("directory = \"{}-store\"", kind.name()), &format!("directory = {other:?}"));
         let before = room.truth();
         room.run(kind, &[]).assert_refused(kind, 1, "STORE_OF_ANOTHER_SERVICE");

@@ -23,7 +23,7 @@ use crate::{
     rpc,
     telemetry::Telemetry,
     why::JudgementLog,
-    wire::{Bound, DeviceTls, SessionTable, Wire},
+    wire::{Bound, DeviceTls, DeviceTlsError, SessionTable, Wire},
 };
 
 /// How long the end of the process waits for the last sessions.
@@ -39,7 +39,7 @@ impl Service for Hub {
 
     fn check(&self, config: &Config, directory: &ConfigDirectory) -> Result<(), StartError> {
         if let Some(problem) = config.problem() {
-            return Err(StartError::refused("CONFIG_INVALID", problem));
+            return Err(StartError::unusable("CONFIG_INVALID", problem));
         }
         check_bundle(config, directory)?;
         device_tls(config, directory).map(drop)
@@ -176,7 +176,13 @@ fn device_tls(config: &Config, directory: &ConfigDirectory) -> Result<Arc<Device
         directory.path(&section.certificate),
         directory.key_file(&section.key, section.key_passphrase_file.as_ref()),
     )
-    .map_err(|error| StartError::unusable(error.reason(), error))
+    .map_err(|error| match error {
+        DeviceTlsError::File(error) => error.into(),
+        DeviceTlsError::Key(error) => error.into(),
+        error @ (DeviceTlsError::Malformed { .. }
+        | DeviceTlsError::KeyMalformed { .. }
+        | DeviceTlsError::KeyMismatch { .. }) => StartError::refused(error.reason(), error),
+    })
 }
 
 /// Has the books know the bundle, now and whenever its file is looked at again.

@@ -36,9 +36,17 @@ pub enum DeviceTlsError {
     /// The key file is refused.
     #[error("the key of the certificate for devices is refused")]
     Key(#[from] SecretError),
-    /// A file does not hold what it should.
+    /// The certificate file does not hold what it should.
     #[error("{}: {problem}", file.display())]
     Malformed {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The key file does not hold what it should.
+    #[error("{}: {problem}", file.display())]
+    KeyMalformed {
         /// The file.
         file: PathBuf,
         /// What is wrong.
@@ -60,6 +68,7 @@ impl DeviceTlsError {
             Self::File(error) => error.reason(),
             Self::Key(error) => error.reason(),
             Self::Malformed { .. } => "FILE_MALFORMED",
+            Self::KeyMalformed { .. } => "KEY_FILE_MALFORMED",
             Self::KeyMismatch { .. } => "OWN_KEY_MISMATCH",
         }
     }
@@ -142,19 +151,20 @@ impl Contents {
     }
 
     fn judge(&self, certificate: &Path, key: &Path) -> Result<Judged, DeviceTlsError> {
-        let malformed = |file: &Path, problem: String| DeviceTlsError::Malformed { file: file.to_owned(), problem };
+        let malformed = |problem: String| DeviceTlsError::Malformed { file: certificate.to_owned(), problem };
+        let key_malformed = |problem: String| DeviceTlsError::KeyMalformed { file: key.to_owned(), problem };
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&self.certificate)
             .collect::<Result<_, _>>()
-            .map_err(|error| malformed(certificate, format!("is not PEM: {error:?}")))?;
+            .map_err(|error| malformed(format!("is not PEM: {error:?}")))?;
         if chain.is_empty() {
-            return Err(malformed(certificate, "holds no certificate in PEM".to_owned()));
+            return Err(malformed("holds no certificate in PEM".to_owned()));
         }
         let der = PrivateKeyDer::from_pem_slice(self.key.open()?.expose())
-            .map_err(|_| malformed(key, "holds no private key in PEM".to_owned()))?;
+            .map_err(|_| key_malformed("holds no private key in PEM".to_owned()))?;
         let signer = aws_lc_rs::default_provider()
             .key_provider
             .load_private_key(der)
-            .map_err(|error| malformed(key, error.to_string()))?;
+            .map_err(|error| key_malformed(error.to_string()))?;
         let certified = CertifiedKey::new(chain, signer);
         certified.keys_match().map_err(|_| DeviceTlsError::KeyMismatch { file: key.to_owned() })?;
         Ok(Judged { certified: Arc::new(certified), contents: self.digest() })
