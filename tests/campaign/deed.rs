@@ -1,16 +1,10 @@
 //! Something that somebody asks of a service, to the octet: asked again, the same is answered.
 
-use api::Refusal;
-use bytes::{Buf as _, BufMut as _, Bytes};
+use api::{Octets, Refusal};
+use bytes::Bytes;
 use service::identity::Role;
 use simulator::{BRAND, Clients, World};
-use tonic::{
-    Request, Status,
-    client::Grpc,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    codegen::http::uri::PathAndQuery,
-    transport::Channel,
-};
+use tonic::{Request, Status, client::Grpc, codegen::http::uri::PathAndQuery, transport::Channel};
 
 use crate::ground::{FACTORY, LINE, SIGNER, TECHNICIAN};
 
@@ -96,42 +90,4 @@ impl Deed {
 pub(crate) fn reason(status: &Status) -> String {
     let refusal = Refusal::from_status(status);
     format!("{}: {}", refusal.reason(), refusal.message())
-}
-
-/// Messages as they are on the wire.
-#[derive(Clone, Copy)]
-struct Octets;
-
-impl Codec for Octets {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        *self
-    }
-
-    fn decoder(&mut self) -> Self {
-        *self
-    }
-}
-
-impl Encoder for Octets {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Octets {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
 }

@@ -18,6 +18,7 @@ mod limits;
 mod line;
 mod metrics;
 mod operated;
+mod organisations;
 mod overdrawn;
 mod refusals;
 mod retry;

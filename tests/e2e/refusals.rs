@@ -17,7 +17,6 @@ mod table;
 use std::collections::BTreeSet;
 
 use crate::{
-    answers,
     identity::access::identity,
     refusals::{picture::Picture, scene::Scene, table::Row},
 };
@@ -59,7 +58,7 @@ async fn bad_input_is_refused_by_name_and_changes_nothing() {
     let mut wrong = Vec::new();
     let mut before = Picture::settled(&scene).await;
     for row in &rows {
-        let told = answers::reason_of(&row.ask().await);
+        let told = row.told(&row.ask().await);
         if told != row.expected() {
             wrong.push(format!("{row}: {told}"));
         }

@@ -3,11 +3,13 @@
 //! Nothing here decides anything. Start at [`Refusal`], or at the package you call, e.g. [`provisioning::v1`].
 //! The protos are compiled at build time without protoc; their comments are the documentation of every field.
 
+mod octets;
 pub mod reason_table;
 mod refusal;
 mod request_id;
 mod rpc_names;
 
+pub use octets::Octets;
 pub use refusal::{DOMAIN, MAX_FACT, MAX_FACTS, MAX_MESSAGE, MAX_NAME, Refusal};
 pub use request_id::RequestId;
 pub use rpc_names::rpc_names;

@@ -1,14 +1,14 @@
-//! A codec for messages whose types are known by descriptor alone.
+//! A codec for messages whose types are known by descriptor alone, or do not matter.
 
-use bytes::{Buf, BufMut, Bytes};
+use prost::bytes::{Buf, BufMut, Bytes};
 use tonic::{
     Status,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 
-/// Messages as octets, encoded and decoded by whoever has the descriptor.
+/// Messages as they are on the wire, encoded and decoded by whoever has the descriptor.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Octets;
+pub struct Octets;
 
 impl Codec for Octets {
     type Encode = Bytes;

@@ -27,7 +27,7 @@ pub use device::{DeviceOrder, InDoubt, IssuedDevice, Occasion, Written, check_wh
 pub use handoff::{AcceptOrder, Accepted, OfferOrder, Offered, release_expired_offers};
 pub use key::load_key;
 pub use line::{Line, LineLimits};
-pub use lots::{Lot, LotIssuer, Lots};
+pub use lots::{Lot, LotIssuer, Lots, not_received};
 pub use metrics::tell_lots;
 pub use possession::OwnCa;
 pub use reconcile::Heard;

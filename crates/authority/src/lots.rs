@@ -1,7 +1,7 @@
 //! The lots that an authority signs from.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -60,6 +60,12 @@ impl Lot {
     }
 }
 
+/// The answer for a lot whose certificate is still to come from its sender.
+#[must_use]
+pub fn not_received(id: &str) -> Refusal {
+    Refusal::new("LOT_NOT_OPEN", format!("lot {id} is not received yet")).with("lot", id)
+}
+
 /// The answer for a lot that gives nothing more.
 pub(crate) fn closed(id: &str) -> Refusal {
     Refusal::new("LOT_CLOSED", format!("lot {id} is closed")).with("lot", id)
@@ -71,6 +77,8 @@ pub struct Lots(RwLock<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
+    /// Ids of lots that are countersigned here, and whose certificate is still to come from their sender.
+    awaited: BTreeSet<String>,
     /// Those that units may be taken from, by id.
     current: BTreeMap<String, Arc<Lot>>,
     /// What an id stood for under terms that were replaced, by id and terms digest: what was handed off under them is answered for.
@@ -81,10 +89,15 @@ impl Lots {
     /// The lot with this id.
     ///
     /// # Errors
-    /// `LOT_UNKNOWN`.
+    /// `LOT_UNKNOWN`, `LOT_NOT_OPEN` (not received yet).
     pub fn get(&self, id: &str) -> Result<Arc<Lot>, Refusal> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        known.current.get(id).cloned().ok_or_else(|| unknown(id))
+        known.current.get(id).cloned().ok_or_else(|| known.missing(id))
+    }
+
+    /// Why there is no lot with this id: whoever asks for it anywhere hears the same.
+    pub(crate) fn missing(&self, id: &str) -> Refusal {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).missing(id)
     }
 
     /// The lot with this id, with the terms of this digest: not always those that hold now.
@@ -95,7 +108,7 @@ impl Lots {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let current = known.current.get(id).filter(|lot| lot.terms.digest() == *terms_digest);
         let earlier = || known.earlier.get(&(id.to_owned(), *terms_digest.as_bytes()));
-        current.or_else(earlier).cloned().ok_or_else(|| unknown(id))
+        current.or_else(earlier).cloned().ok_or_else(|| known.missing(id))
     }
 
     /// Every lot that is known by its id: open ones, and closed ones that still answer.
@@ -110,10 +123,17 @@ impl Lots {
         known.current.values().filter(|lot| matches!(lot.issuer, LotIssuer::Loaded(_))).cloned().collect()
     }
 
+    /// Notes a lot that is countersigned, and cannot be used before its sender's certificate is here.
+    pub fn wait_for(&self, id: &str) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.awaited.insert(id.to_owned());
+    }
+
     /// Adds a lot that is about to be on record, unless it is known: whoever reads of it there finds it here. Until then it has no tally,
     /// so nothing can be spent from it.
     pub fn put_new(&self, lot: Lot) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.awaited.remove(&lot.id);
         known.current.entry(lot.id.clone()).or_insert_with(|| Arc::new(lot));
     }
 
@@ -124,6 +144,7 @@ impl Lots {
         if known.current.get(&lot.id).is_some_and(|before| before.terms.digest() != lot.terms.digest()) {
             known.keep(&lot.id);
         }
+        known.awaited.remove(&lot.id);
         known.current.insert(lot.id.clone(), Arc::new(lot));
     }
 
@@ -141,8 +162,11 @@ impl Known {
             self.earlier.insert((id.to_owned(), *lot.terms.digest().as_bytes()), Arc::clone(lot));
         }
     }
-}
 
-fn unknown(id: &str) -> Refusal {
-    Refusal::new("LOT_UNKNOWN", format!("lot {id:?} is not known here")).with("lot", id)
+    fn missing(&self, id: &str) -> Refusal {
+        if self.awaited.contains(id) {
+            return not_received(id);
+        }
+        Refusal::new("LOT_UNKNOWN", format!("lot {id:?} is not known here")).with("lot", id)
+    }
 }

@@ -13,7 +13,6 @@ mod handoff;
 mod line;
 mod manifest;
 mod manufacturer_side;
-mod octets;
 mod parser;
 mod possession;
 mod preflight;

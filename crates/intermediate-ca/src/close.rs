@@ -35,7 +35,7 @@ pub(crate) fn close(receiver: &Receiver, act: &Act, lot: &LotId) -> Result<Tally
     on_record.check_not_retired(authority)?;
     match on_record.stage {
         Stage::Accepting(_) => {
-            return Err(Refusal::new("LOT_NOT_OPEN", format!("lot {id} is not received yet")).with("lot", id));
+            return Err(authority::not_received(id));
         }
         Stage::Received(_) => {
             // A final tally has to be the last word, and a backup's is not.

@@ -101,6 +101,14 @@ impl LotOnRecord {
         Err(Refusal::new("LOT_NOT_OPEN", format!("lot {id} is retired: {why}")).with("lot", id))
     }
 
+    /// What is or was received.
+    ///
+    /// # Errors
+    /// `LOT_NOT_OPEN` while the sender's certificate is awaited.
+    pub(crate) fn check_received(&self, id: &str) -> Result<&LotReceived, Refusal> {
+        self.received().ok_or_else(|| authority::not_received(id))
+    }
+
     /// What is or was received; none while it is being accepted.
     pub(crate) fn received(&self) -> Option<&LotReceived> {
         match &self.stage {
@@ -130,7 +138,10 @@ pub(crate) fn load_all(receiver: &Receiver) -> Result<usize, Refusal> {
     let mut loaded = 0;
     records::every(authority.store(), "lots", |id, record| {
         let lot = LotOnRecord::from_record(authority.store(), record)?;
-        let Some(received) = lot.received() else { return Ok(()) };
+        let Some(received) = lot.received() else {
+            authority.lots.wait_for(id);
+            return Ok(());
+        };
         let terms = received.terms.clone().unwrap_or_default();
         let terms = SignedTerms::verify(&terms.terms, &terms.signature, &authority.bundle())
             .map_err(named(mfg::TermsRefusal::reason))?;

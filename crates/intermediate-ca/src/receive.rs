@@ -163,7 +163,10 @@ impl Receiver {
         unit.claims = vec![Claim { key: keys::lot(lot.as_str()), rule: Rule::Absent }];
         unit.entry = Some(Entry::new("lots", lot.as_str()).map_err(named(store::EntryInvalid::reason))?);
         match commit_once(self.authority.store(), act, unit)? {
-            Once::Committed(committed) => Ok((committed.position, accepting)),
+            Once::Committed(committed) => {
+                self.authority.lots.wait_for(lot.as_str());
+                Ok((committed.position, accepting))
+            }
             // The same request, or another for this lot, was faster: what it put on record is as good.
             Once::Before(_) | Once::Refused(_) => {
                 self.lot_keys.destroy(&lots::key_file(&digest)).map_err(named(SecretError::reason))?;

@@ -54,9 +54,7 @@ pub(crate) fn report(receiver: &Receiver, lot: &str) -> Result<TallyReport, Refu
             let certificate = received.chain.first().cloned().unwrap_or_default();
             authority.tally_report(lot, &certificate, &authority.tally(lot)?)
         }
-        Stage::Accepting(_) => {
-            Err(Refusal::new("LOT_NOT_OPEN", format!("lot {lot} is not received yet")).with("lot", lot))
-        }
+        Stage::Accepting(_) => Err(authority::not_received(lot)),
     }
 }
 

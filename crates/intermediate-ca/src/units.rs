@@ -21,10 +21,11 @@ pub(crate) const MOST_DEVICES: usize = 50;
 /// Scraps units that have no certificate.
 ///
 /// # Errors
-/// `LOT_UNKNOWN`, `QUANTITY_SPENT`, `LOT_CLOSED`, `NO_UNITS`, `REQUEST_MALFORMED`, `REQUEST_ID_REUSED`.
+/// `LOT_UNKNOWN`, `LOT_NOT_OPEN`, `QUANTITY_SPENT`, `LOT_CLOSED`, `NO_UNITS`, `REQUEST_MALFORMED`, `REQUEST_ID_REUSED`.
 pub(crate) fn scrap_blanks(receiver: &Receiver, act: &Act, lot: &LotId, units: u32, why: &str) -> Result<(), Refusal> {
     authority::check_why(why)?;
     let authority = &receiver.authority;
+    LotOnRecord::of(authority.store(), lot.as_str())?.check_received(lot.as_str())?;
     let fact = BlanksScrapped { lot: lot.to_string(), units, why: why.to_owned() };
     let mut unit = act.unit(Fact::BlanksScrapped(fact.clone()));
     unit.moves = vec![TallyMove { lot: keys::lot(lot.as_str()), movement: Movement::ScrapBlank(units) }];
@@ -107,9 +108,7 @@ fn try_reinstate(
 fn check_permission(receiver: &Receiver, id: &str, permission: &Reinstatement) -> Result<Option<Position>, Refusal> {
     let authority = &receiver.authority;
     let on_record = LotOnRecord::of(authority.store(), id)?;
-    let received = on_record
-        .received()
-        .ok_or_else(|| Refusal::new("LOT_NOT_OPEN", format!("lot {id} is not received yet")).with("lot", id))?;
+    let received = on_record.check_received(id)?;
     let invalid = |what: &str| Refusal::new("REINSTATEMENT_INVALID", format!("the permission {what}")).with("lot", id);
     let certificate = Sha256::of(received.chain.first().map(|der| der.as_ref()).unwrap_or_default());
     if permission.lot != id || permission.certificate_sha256 != certificate.as_bytes().as_slice() {

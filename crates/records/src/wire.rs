@@ -21,6 +21,27 @@ pub struct Facts {
     pub subtree: DnsName,
 }
 
+impl Facts {
+    /// In what two handoffs differ, if they do.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Option<&'static str> {
+        let (one, two) = (&self.consignment, &other.consignment);
+        let fields = [
+            (one.lot == two.lot, "lot"),
+            (one.from == two.from, "sender"),
+            (one.to == two.to, "receiver"),
+            (one.quantity == two.quantity, "quantity"),
+            (one.program == two.program, "program"),
+            (one.order == two.order, "order"),
+            (one.terms_digest == two.terms_digest, "terms"),
+            (self.manifest_digest == other.manifest_digest, "manifest"),
+            (one.hop == two.hop, "hop"),
+            (self.subtree == other.subtree, "subtree"),
+        ];
+        fields.into_iter().find_map(|(same, what)| (!same).then_some(what))
+    }
+}
+
 /// To the wire.
 #[must_use]
 pub fn quantity(quantity: Quantity) -> custody::Quantity {
@@ -193,6 +214,29 @@ mod tests {
             },
             manifest_digest: Some(Sha256::of(b"manifest")),
             subtree: DnsName::parse("b0032.factory-y.smart-widget.company-x.example").unwrap(),
+        }
+    }
+
+    #[test]
+    fn what_differs_is_named() {
+        type Change = (fn(&mut Facts), &'static str);
+        let changes: [Change; 10] = [
+            (|f| f.consignment.lot = LotId::parse("b0033").unwrap(), "lot"),
+            (|f| f.consignment.from = ManufacturerId::parse("other").unwrap(), "sender"),
+            (|f| f.consignment.to = ManufacturerId::parse("other").unwrap(), "receiver"),
+            (|f| f.consignment.quantity = Quantity::Unlimited, "quantity"),
+            (|f| f.consignment.program = ProgramId::parse("other").unwrap(), "program"),
+            (|f| f.consignment.order = OrderId::parse("po-2").unwrap(), "order"),
+            (|f| f.consignment.terms_digest = Sha256::of(b"other"), "terms"),
+            (|f| f.manifest_digest = None, "manifest"),
+            (|f| f.consignment.hop = Hop::of(2).unwrap(), "hop"),
+            (|f| f.subtree = DnsName::parse("other.example").unwrap(), "subtree"),
+        ];
+        assert_eq!(sample().difference(&sample()), None);
+        for (change, named) in changes {
+            let mut other = sample();
+            change(&mut other);
+            assert_eq!(sample().difference(&other), Some(named));
         }
     }
 

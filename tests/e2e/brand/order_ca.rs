@@ -4,14 +4,12 @@ use std::{fs, process::Command};
 
 use api::{
     lot::v1::ReceiveLotRequest,
-    manufacturer::v1::{Manufacturer, RegisterManufacturerRequest},
     order::v1::{CreateOrderRequest, OrderDraft, Route},
     program::v1::GetBundleRequest,
     provisioning::v1::Unit,
     reason::v1::Reason,
 };
 use bytes::Bytes;
-use issuance::{KeyKind, SigningKey as _, SoftwareKey};
 use mfg::{Bundle, journey};
 use pki::{
     Certificate,
@@ -25,6 +23,7 @@ use crate::{
     answers::refused,
     custody::{approval, draft, offer},
     devices::{Device, Line},
+    organisations::registered,
     world::{At, BINARY, Chain, FACTORY, TECHNICIAN, Who, fresh_id},
 };
 
@@ -123,7 +122,7 @@ async fn an_order_ca_takes_over_from_a_root_that_goes_offline() {
     let mut deep = draft("deep", 3);
     deep.routes = (0..6).map(|hop| Route { from: node(hop), to: node(hop + 1) }).collect();
     for id in 3..=6 {
-        register(&chain, &node(id)).await;
+        registered(&chain, &node(id)).await;
     }
     let request = CreateOrderRequest { request_id: fresh_id(), draft: Some(deep.clone()) };
     let answer = chain.orders(Who::Alice).create_order(request).await;
@@ -140,16 +139,4 @@ fn node(hop: usize) -> String {
         2 => TECHNICIAN.to_owned(),
         other => format!("maker-{other}"),
     }
-}
-
-async fn register(chain: &Chain, id: &str) {
-    let key = SoftwareKey::generate(KeyKind::P256).unwrap();
-    let manufacturer = Manufacturer {
-        manufacturer: id.to_owned(),
-        display_name: id.to_owned(),
-        identity_key: Bytes::copy_from_slice(key.public_key().spki()),
-        ..Manufacturer::default()
-    };
-    let request = RegisterManufacturerRequest { request_id: fresh_id(), manufacturer: Some(manufacturer) };
-    chain.manufacturers(Who::Alice).register_manufacturer(request).await.unwrap();
 }

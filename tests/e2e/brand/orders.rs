@@ -2,15 +2,12 @@
 
 use api::{
     custody::v1::{Quantity, Unlimited, quantity::Amount},
-    manufacturer::v1::{Manufacturer, RegisterManufacturerRequest},
     order::v1::{
         CreateOrderRequest, CreateOrderResponse, GetOrderRequest, ListOrdersRequest, OrderDraft, Route, SigningWindow,
     },
     program::v1::{CreateProgramRequest, Program},
     reason::v1::Reason,
 };
-use bytes::Bytes;
-use issuance::{KeyKind, SigningKey as _, SoftwareKey};
 use prost_types::Timestamp;
 use simulator::{BRAND, ORDER};
 use tonic::{Code, Response, Status};
@@ -18,6 +15,7 @@ use tonic::{Code, Response, Status};
 use crate::{
     answers::refused,
     custody::{draft, quantity, routes},
+    organisations::registered,
     world::{Chain, FACTORY, TECHNICIAN, Who, fresh_id},
 };
 
@@ -38,20 +36,9 @@ async fn unknown(order: &str) {
 
 /// Registers so many manufacturers, `<prefix>-1` and on.
 async fn manufacturers(prefix: &str, count: usize) -> Vec<String> {
-    let mut registry = Chain::shared().await.manufacturers(Who::Alice);
-    let mut ids = Vec::new();
-    for number in 1..=count {
-        let id = format!("{prefix}-{number}");
-        let key = SoftwareKey::generate(KeyKind::P256).unwrap();
-        let manufacturer = Manufacturer {
-            manufacturer: id.clone(),
-            display_name: id.clone(),
-            identity_key: Bytes::copy_from_slice(key.public_key().spki()),
-            ..Manufacturer::default()
-        };
-        let request = RegisterManufacturerRequest { request_id: fresh_id(), manufacturer: Some(manufacturer) };
-        registry.register_manufacturer(request).await.unwrap();
-        ids.push(id);
+    let ids: Vec<_> = (1..=count).map(|number| format!("{prefix}-{number}")).collect();
+    for id in &ids {
+        registered(Chain::shared().await, id).await;
     }
     ids
 }

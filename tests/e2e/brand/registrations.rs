@@ -4,31 +4,18 @@ use api::{
     manufacturer::v1::{
         GetManufacturerRequest, Manufacturer, RegisterManufacturerRequest, RegisterManufacturerResponse,
     },
-    program::v1::{CreateProgramRequest, CreateProgramResponse, GetBundleRequest, GetProgramRequest, Program},
+    program::v1::{CreateProgramRequest, CreateProgramResponse, GetProgramRequest, Program},
     reason::v1::Reason,
 };
 use aws_lc_rs::{encoding::AsDer as _, signature as aws, signature::KeyPair as _};
 use bytes::Bytes;
-use issuance::{KeyKind, SigningKey as _, SoftwareKey};
-use mfg::{Bundle, ManufacturerId};
-use simulator::BRAND;
 use tonic::{Code, Response, Status};
 
 use crate::{
     answers::{blamed, refused},
+    organisations::manufacturer,
     world::{Chain, FACTORY, Who, fresh_id},
 };
-
-/// A manufacturer with a key of its own.
-fn manufacturer(id: &str) -> Manufacturer {
-    let key = SoftwareKey::generate(KeyKind::P256).unwrap();
-    Manufacturer {
-        manufacturer: id.to_owned(),
-        display_name: format!("{id} Ltd"),
-        identity_key: Bytes::copy_from_slice(key.public_key().spki()),
-        ..Manufacturer::default()
-    }
-}
 
 fn program(id: &str) -> Program {
     Program {
@@ -71,11 +58,6 @@ async fn kept_program(id: &str) -> Option<Program> {
             None
         }
     }
-}
-
-async fn bundle() -> Bundle {
-    let answer = Chain::shared().await.programs(Who::Alice).get_bundle(GetBundleRequest {}).await.unwrap();
-    Bundle::parse(&answer.into_inner().bundle).expect("what the brand publishes can be read")
 }
 
 #[tokio::test]
@@ -143,37 +125,9 @@ async fn a_manufacturer_is_registered_once_and_stays_as_it_is() {
     let registered = register(&first).await.unwrap().into_inner().manufacturer;
     // Another intention with the same content is the same registration.
     assert_eq!(register(&first).await.unwrap().into_inner().manufacturer, registered);
-    for other in [manufacturer("once"), Manufacturer { display_name: "Another".to_owned(), ..first.clone() }] {
-        refused(register(&other).await, Reason::ManufacturerExists, Code::AlreadyExists);
-    }
+    let other = Manufacturer { display_name: "Another".to_owned(), ..first.clone() };
+    refused(register(&other).await, Reason::ManufacturerExists, Code::AlreadyExists);
     assert_eq!(kept("once").await, registered);
-}
-
-#[tokio::test]
-async fn an_identity_key_belongs_to_one_manufacturer() {
-    let first = manufacturer("owner");
-    register(&first).await.unwrap();
-    let second = Manufacturer { identity_key: first.identity_key.clone(), ..manufacturer("borrower") };
-    refused(register(&second).await, Reason::IdentityKeyShared, Code::InvalidArgument);
-    assert_eq!(kept("borrower").await, None);
-    bundle().await;
-    register(&manufacturer("borrower")).await.unwrap();
-}
-
-#[tokio::test]
-async fn nobody_registers_as_the_brand_or_with_its_key() {
-    let brand = ManufacturerId::parse(BRAND).unwrap();
-    let before: Vec<_> = bundle().await.identity_keys_of(&brand).map(pki::PublicKey::sha256).collect();
-    assert_eq!(before.len(), 1);
-    // A second key of the brand in the bundle would let its holder alone sign terms.
-    refused(register(&manufacturer(BRAND)).await, Reason::ManufacturerExists, Code::AlreadyExists);
-    let brands_key = Chain::shared().await.organisation(BRAND).identity_key().unwrap();
-    let borrowed = Bytes::copy_from_slice(brands_key.spki());
-    let borrower = Manufacturer { identity_key: borrowed, ..manufacturer("brands-key") };
-    refused(register(&borrower).await, Reason::IdentityKeyShared, Code::InvalidArgument);
-    let after: Vec<_> = bundle().await.identity_keys_of(&brand).map(pki::PublicKey::sha256).collect();
-    assert_eq!(after, before);
-    assert_eq!(kept("brands-key").await, None);
 }
 
 #[tokio::test]

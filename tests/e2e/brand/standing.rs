@@ -12,7 +12,7 @@ use api::{
     reason::v1::Reason,
 };
 use bytes::Bytes;
-use issuance::{KeyKind, SigningKey as _, SoftwareKey};
+use issuance::SigningKey as _;
 use mfg::{ManufacturerId, Statement};
 use serde_json::Value;
 use simulator::ORDER;
@@ -22,6 +22,7 @@ use crate::{
     answers::refused,
     custody::{acceptance, offer},
     operated::{log, reconfigure, until},
+    organisations::fresh_key,
     world::{At, Chain, FACTORY, TECHNICIAN, Who, fresh_id},
 };
 
@@ -41,7 +42,7 @@ async fn reinstate(chain: &Chain, manufacturer: &str) {
 
 /// factory-y's acceptance of a lot that is offered to it.
 async fn accepted_by_factory(chain: &Chain, lot: &str) -> AcceptHandoffRequest {
-    let (lot_key, own) = (SoftwareKey::generate(KeyKind::P256).unwrap(), chain.identity_key(FACTORY));
+    let (lot_key, own) = (fresh_key(), chain.identity_key(FACTORY));
     acceptance(chain, (Who::FactoryCa, At::RootCa), lot, &lot_key, &own).await
 }
 
@@ -99,7 +100,7 @@ async fn the_brand_neither_offers_to_nor_takes_an_acceptance_from_whom_it_should
 
 /// factory-y's key is lost, and another takes its place.
 fn lost(chain: &Chain) -> RotateIdentityKeyRequest {
-    let (former, new) = (chain.identity_key(FACTORY), SoftwareKey::generate(KeyKind::P256).unwrap());
+    let (former, new) = (chain.identity_key(FACTORY), fresh_key());
     let who = ManufacturerId::parse(FACTORY).unwrap();
     let statement = Statement::key_rotation(&who, &former.public_key().sha256(), &new.public_key().sha256());
     RotateIdentityKeyRequest {
@@ -129,7 +130,7 @@ async fn the_next_sender_refuses_whom_its_bundle_says_is_suspended() {
     let mut factory = chain.handoffs(Who::FactoryOperator, At::FactoryCa);
     let answer = factory.offer_handoff(offer("b0032", TECHNICIAN, "st-10", 1)).await;
     refused(answer, Reason::ManufacturerSuspended, Code::FailedPrecondition);
-    let (lot_key, own) = (SoftwareKey::generate(KeyKind::P256).unwrap(), chain.identity_key(TECHNICIAN));
+    let (lot_key, own) = (fresh_key(), chain.identity_key(TECHNICIAN));
     let waiting = acceptance(&chain, (Who::TechnicianCa, At::FactoryCa), "st-9", &lot_key, &own).await;
     let answer = chain.handoffs(Who::TechnicianCa, At::FactoryCa).accept_handoff(waiting).await;
     refused(answer, Reason::ManufacturerSuspended, Code::FailedPrecondition);

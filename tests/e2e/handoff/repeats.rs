@@ -18,9 +18,8 @@ use api::{
 use brand::{
     amend_order, cancel_order, reinstate_manufacturer, rotate_identity_key, set_service_identity, suspend_manufacturer,
 };
-use bytes::Bytes;
 use devices::{confirm_written, issue_device, issue_devices, provision, provision_stream, scrap_unit, send_again};
-use issuance::{KeyKind, SigningKey as _, SoftwareKey};
+use issuance::SoftwareKey;
 use lifecycle::{
     accept_offer, allow_rework, approve_reinstatement, close_lot, open_lot, reinstate_units, scrap_blanks, scrap_device,
 };
@@ -32,6 +31,7 @@ use tonic::{Code, Response, Status};
 use crate::{
     answers::refused,
     custody::{Custody, acceptance, approval, draft, offer, quantity},
+    organisations::{fresh_key, manufacturer},
     world::{At, Chain, FACTORY, TECHNICIAN, Who, fresh_id},
 };
 
@@ -184,17 +184,11 @@ async fn create_program() {
 
 async fn register_manufacturer() {
     let chain = Chain::shared().await;
-    let key = || Bytes::copy_from_slice(SoftwareKey::generate(KeyKind::P256).unwrap().public_key().spki());
-    let first = Manufacturer {
-        manufacturer: "repeat-m".to_owned(),
-        display_name: "Repeat".to_owned(),
-        identity_key: key(),
-        ..Manufacturer::default()
-    };
+    let first = manufacturer("repeat-m");
     let others = [
         Manufacturer { display_name: "Other".to_owned(), ..first.clone() },
-        Manufacturer { identity_key: key(), ..first.clone() },
-        Manufacturer { manufacturer: "repeat-n".to_owned(), identity_key: key(), ..first.clone() },
+        manufacturer("repeat-m"),
+        manufacturer("repeat-n"),
     ];
     let good = RegisterManufacturerRequest { request_id: fresh_id(), manufacturer: Some(first) };
     let others = others.map(|m| RegisterManufacturerRequest { manufacturer: Some(m), ..good.clone() }).to_vec();
@@ -284,7 +278,7 @@ async fn accept_handoff() {
     let own = chain.identity_key(FACTORY);
     let accept =
         async |lot: &str, key: &SoftwareKey| acceptance(chain, (Who::FactoryCa, At::RootCa), lot, key, &own).await;
-    let keys = [SoftwareKey::generate(KeyKind::P256).unwrap(), SoftwareKey::generate(KeyKind::P256).unwrap()];
+    let keys = [fresh_key(), fresh_key()];
     let good = accept("rep-ac-1", &keys[0]).await;
     let mut others = vec![accept("rep-ac-1", &keys[1]).await, accept("rep-ac-2", &keys[1]).await];
     for other in &mut others {
@@ -330,13 +324,7 @@ async fn a_request_id_is_not_used_for_another_kind_of_request() {
     assert_eq!(draft.program, PROGRAM);
     let create = CreateOrderRequest { request_id: id.clone(), draft: Some(draft) };
     reused(custody.chain.orders(Who::Alice).create_order(create).await);
-    let register = Manufacturer {
-        manufacturer: "repeat-kind".to_owned(),
-        display_name: "Kind".to_owned(),
-        identity_key: Bytes::copy_from_slice(SoftwareKey::generate(KeyKind::P256).unwrap().public_key().spki()),
-        ..Manufacturer::default()
-    };
-    let register = RegisterManufacturerRequest { request_id: id, manufacturer: Some(register) };
+    let register = RegisterManufacturerRequest { request_id: id, manufacturer: Some(manufacturer("repeat-kind")) };
     reused(custody.chain.manufacturers(Who::Alice).register_manufacturer(register).await);
     custody.unchanged(&before).await;
 }

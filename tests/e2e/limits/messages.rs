@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use api::{handoff::v1::GetHandoffRequest, reason::v1::Reason};
 use bytes::Bytes;
-use issuance::{KeyKind, SoftwareKey};
 use tonic::{Code, Request};
 
 use crate::{
     answers::refused,
     custody::{Custody, acceptance, offer},
+    organisations::fresh_key,
     world::{At, FACTORY, Who},
 };
 
@@ -21,7 +21,7 @@ async fn a_message_longer_than_the_limit_is_refused_and_the_connection_goes_on()
     let custody = Custody::ordered("long-message", 10).await;
     let mut brand = custody.chain.handoffs(Who::Alice, At::RootCa);
     brand.offer_handoff(offer(&custody.order, FACTORY, "long-1", 10)).await.unwrap();
-    let keys = [SoftwareKey::generate(KeyKind::P256).unwrap(), custody.chain.identity_key(FACTORY)];
+    let keys = [fresh_key(), custody.chain.identity_key(FACTORY)];
     let good = acceptance(custody.chain, (Who::FactoryCa, At::RootCa), "long-1", &keys[0], &keys[1]).await;
     let before = custody.picture().await;
     let mut receiver = custody.chain.handoffs(Who::FactoryCa, At::RootCa);

@@ -19,11 +19,12 @@ use pki::Sha256;
 use simulator::{BRAND, PROGRAM};
 
 use super::{
-    scene::{Scene, fresh_key, manufacturer},
+    scene::Scene,
     table::{Caller, Row},
 };
 use crate::{
     custody::{approval, approval_key, draft, routes},
+    organisations::{fresh_key, manufacturer},
     world::{At, FACTORY, TECHNICIAN, Who, fresh_id},
 };
 

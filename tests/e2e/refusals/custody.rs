@@ -13,11 +13,12 @@ use issuance::{SigningKey as _, SoftwareKey, make_csr};
 use simulator::BRAND;
 
 use super::{
-    scene::{Scene, fresh_key},
+    scene::Scene,
     table::{Caller, Row},
 };
 use crate::{
     custody::{offer, quantity, tally_statement},
+    organisations::fresh_key,
     world::{At, FACTORY, TECHNICIAN, Who, fresh_id},
 };
 

@@ -60,10 +60,11 @@ fn issued(scene: &Scene) -> Vec<Row> {
     let cases = [
         ("from a spent lot", fresh.at_signer("t-spent"), Reason::QuantitySpent),
         ("from a closed lot", fresh.at_signer("t-closed"), Reason::LotClosed),
-        ("from a lot that is not open yet", fresh.at_signer("t-file"), Reason::LotUnknown),
+        ("from a lot that is not open yet", fresh.at_signer("t-file"), Reason::LotNotOpen),
         ("from a lot that is on offer", fresh.at_signer("t-offer"), Reason::LotUnknown),
         ("from another manufacturer's lot", fresh.at_signer("f-open"), Reason::LotUnknown),
         ("twice, with another key", other_key.at_signer("t-open"), Reason::DeviceIdTaken),
+        ("twice, with another key, from another lot", other_key.at_signer("t-done"), Reason::DeviceIdTaken),
         ("with the key of another device", same_key.at_signer("t-open"), Reason::PublicKeyTaken),
         ("twice, from another lot", scene.issued.at_signer("t-done"), Reason::DeviceIdTaken),
         (
@@ -141,12 +142,16 @@ fn reworked(scene: &Scene) -> Vec<Row> {
         why: "fell".to_owned(),
     };
     let used = || scene.ids.technician.clone();
+    let other_cause = ScrapDeviceRequest { why: "lost".to_owned(), ..scrap(fresh_id(), "u-scrapped") };
     vec![
         operator.row(ALLOW, "of what was never written", allow(fresh_id(), "d-issued"), Reason::NotWritten),
         operator.row(ALLOW, "of what is scrapped", allow(fresh_id(), "u-scrapped"), Reason::DeviceScrapped),
         operator.row(ALLOW, "of what was never issued", allow(fresh_id(), "d-new"), Reason::DeviceUnknown),
         operator.row(ALLOW, "under an id that is used", allow(used(), "u-written"), Reason::RequestIdReused),
         foreign.row(ALLOW, "of another manufacturer's device", allow(fresh_id(), "u-written"), Reason::DeviceUnknown),
+        operator
+            .row(SCRAP_DEVICE, "twice, for another cause", other_cause, Reason::DeviceScrapped)
+            .saying("why", "fell"),
         operator.row(SCRAP_DEVICE, "of what was never issued", scrap(fresh_id(), "d-new"), Reason::DeviceUnknown),
         operator.row(SCRAP_DEVICE, "under an id that is used", scrap(used(), "d-issued"), Reason::RequestIdReused),
         foreign.row(
@@ -166,6 +171,7 @@ fn provisioned(scene: &Scene) -> Vec<Row> {
     let remembered = [
         ("from a spent lot", Device::new("u-new-1").at_line(Some("t-spent")), Reason::QuantitySpent),
         ("from a closed lot", Device::new("u-new-2").at_line(Some("t-closed")), Reason::LotClosed),
+        ("from a lot that is not open yet", Device::new("u-new-5").at_line(Some("t-file")), Reason::LotNotOpen),
         ("from an unknown lot", Device::new("u-new-3").at_line(Some("nothing")), Reason::LotUnknown),
         ("with a key made here, from a spent lot", server_made(Some("t-spent"), "u-new-4"), Reason::QuantitySpent),
         (
@@ -178,6 +184,11 @@ fn provisioned(scene: &Scene) -> Vec<Row> {
     let refused_here = [
         ("twice, with another key", Device::new("u-issued").at_line(Some("t-open")), Reason::DeviceIdTaken),
         ("twice, with a key made here", server_made(Some("t-open"), "u-issued"), Reason::DeviceIdTaken),
+        (
+            "twice, with another key, from another lot",
+            Device::new("u-issued").at_line(Some("t-done")),
+            Reason::DeviceIdTaken,
+        ),
         ("as a replacement of what is scrapped", again("u-scrapped", Occasion::Replacement), Reason::DeviceScrapped),
         (
             "under an id that is used",
@@ -242,7 +253,9 @@ fn scrapped(scene: &Scene) -> Vec<Row> {
         device_id: id.to_owned(),
         why: "fell".to_owned(),
     };
+    let other_cause = ScrapUnitRequest { why: "lost".to_owned(), ..scrap(fresh_id(), "u-scrapped") };
     vec![
+        station.row(SCRAP_UNIT, "twice, for another cause", other_cause, Reason::DeviceScrapped).saying("why", "fell"),
         station.row(SCRAP_UNIT, "of what was never asked for", scrap(fresh_id(), "u-new"), Reason::DeviceUnknown),
         station.row(
             SCRAP_UNIT,

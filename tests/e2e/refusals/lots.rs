@@ -46,6 +46,7 @@ fn received(scene: &Scene) -> Vec<Row> {
         factory.row(RECEIVE, "of a cancelled offer", receive("f-cancel", BRAND), Reason::HandoffWithdrawn),
         factory.row(RECEIVE, "of an offer that ran out", receive("f-late", BRAND), Reason::HandoffWithdrawn),
         factory.row(RECEIVE, "of nothing", receive("nothing", BRAND), Reason::LotUnknown),
+        technician.row(RECEIVE, "of what is no lot id", receive("RN", FACTORY), Reason::LabelInvalid),
         technician.row(RECEIVE, "of what is offered to another", receive("f-offer", FACTORY), Reason::LotUnknown),
         technician.row(
             RECEIVE,
@@ -128,6 +129,7 @@ fn answer_files(scene: &Scene) -> Vec<Row> {
     };
     let none = AcceptHandoffResponse { chain: Vec::new(), ..answer.clone() };
     let headless = AcceptHandoffResponse { chain: answer.chain[1..].to_vec(), ..answer.clone() };
+    let shorter = AcceptHandoffResponse { chain: answer.chain[..1].to_vec(), ..answer.clone() };
     let mut torn = answer.clone();
     torn.chain[0] = torn.chain[0].slice(..100);
     vec![
@@ -142,6 +144,12 @@ fn answer_files(scene: &Scene) -> Vec<Row> {
         technician.row(OPEN, "with a truncated certificate", open("t-file", torn), Reason::MalformedCertificate),
         technician.row(OPEN, "with the answer for another lot", open("t-file", answer.clone()), Reason::OfferMismatch),
         technician.row(OPEN, "of a lot that was not accepted", open("t-offer", answer.clone()), Reason::LotUnknown),
+        technician.row(
+            OPEN,
+            "twice, with another answer",
+            OpenLotRequest { answer: Some(shorter), ..open("t-done", answer.clone()) },
+            Reason::LotExists,
+        ),
         technician.row(
             OPEN,
             "under an id that is used",
@@ -165,7 +173,7 @@ fn scrapped(scene: &Scene) -> Vec<Row> {
         technician.row(SCRAP, "of more than remain", scrap("t-open", 21), Reason::QuantitySpent),
         technician.row(SCRAP, "of a spent lot", scrap("t-spent", 1), Reason::QuantitySpent),
         technician.row(SCRAP, "of a closed lot", scrap("t-closed", 1), Reason::LotClosed),
-        technician.row(SCRAP, "of a lot that is not open yet", scrap("t-file", 1), Reason::LotUnknown),
+        technician.row(SCRAP, "of a lot that is not open yet", scrap("t-file", 1), Reason::LotNotOpen),
         technician.row(SCRAP, "of nothing", scrap("nothing", 1), Reason::LotUnknown),
         technician.row(
             SCRAP,
@@ -219,6 +227,13 @@ fn reinstated(scene: &Scene) -> Vec<Row> {
             back(&scene.unused, 1, &["d-issued"]),
             Reason::NotScrapped,
         ),
+        technician.row(
+            BACK,
+            "of another lot's device",
+            back(&scene.unused, 1, &["d-spent"]),
+            Reason::DeviceOfAnotherLot,
+        ),
+        technician.row(BACK, "to a lot that is not open yet", in_lot("t-file"), Reason::LotNotOpen),
         technician.row(BACK, "to a closed lot", in_lot("t-closed"), Reason::ReinstatementInvalid),
         technician.row(BACK, "to an unknown lot", in_lot("nothing"), Reason::LotUnknown),
         technician.row(

@@ -17,18 +17,18 @@ use api::{
         AcceptOfferRequest, CloseLotRequest, GetLotRequest, GetTallyReportRequest, OpenLotRequest,
         ReinstateUnitsRequest, ScrapBlanksRequest,
     },
-    manufacturer::v1::{Manufacturer, RegisterManufacturerRequest, SuspendManufacturerRequest},
+    manufacturer::v1::{RegisterManufacturerRequest, SuspendManufacturerRequest},
     order::v1::{AmendOrderRequest, ApproveOrderRequest, CancelOrderRequest, GetOrderRequest, Order},
     provisioning::v1::{ScrapUnitRequest, UnitState},
 };
 use bytes::Bytes;
-use issuance::{KeyKind, SigningKey as _, SoftwareKey};
 use tonic::transport::Channel;
 
 use super::picture::Readers;
 use crate::{
     custody::{Custody, acceptance, approval, draft, offer},
     devices::{Device, Line, Signer, confirmation},
+    organisations::{fresh_key, manufacturer},
     world::{At, Chain, FACTORY, TECHNICIAN, Who, fresh_id},
 };
 
@@ -173,20 +173,6 @@ async fn manufacturers(chain: &Chain) {
         why: "an audit".to_owned(),
     };
     registry.suspend_manufacturer(suspend).await.unwrap();
-}
-
-/// A manufacturer with a fresh identity key.
-pub(super) fn manufacturer(id: &str) -> Manufacturer {
-    Manufacturer {
-        manufacturer: id.to_owned(),
-        display_name: id.to_owned(),
-        identity_key: Bytes::copy_from_slice(fresh_key().public_key().spki()),
-        ..Manufacturer::default()
-    }
-}
-
-pub(super) fn fresh_key() -> SoftwareKey {
-    SoftwareKey::generate(KeyKind::P256).unwrap()
 }
 
 /// Makes an offer; its request id is used from then on.

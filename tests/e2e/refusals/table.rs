@@ -7,7 +7,10 @@ use prost::Message;
 use tonic::{Request, Response, Status, client::Grpc, codegen::http::uri::PathAndQuery, transport::Channel};
 use tonic_prost::ProstCodec;
 
-use crate::world::{At, Chain, Who};
+use crate::{
+    answers,
+    world::{At, Chain, Who},
+};
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<()>, Status>> + Send>>;
 type Ask = Arc<dyn Fn(Channel, PathAndQuery) -> Answer + Send + Sync>;
@@ -22,6 +25,8 @@ pub(super) struct Row {
     pub(super) recorded_at: Option<At>,
     situation: &'static str,
     reason: Reason,
+    /// What the refusal says for machines, as far as the row cares: a name and its value.
+    fact: Option<(&'static str, &'static str)>,
     channel: Channel,
     ask: Ask,
 }
@@ -32,15 +37,29 @@ impl Row {
         (self.ask)(self.channel.clone(), path).await
     }
 
-    /// The published name and code, as [`crate::answers::reason_of`] tells those of an answer.
+    /// The published name and code, and the fact that was asked for.
     pub(super) fn expected(&self) -> String {
         let name = reason_table::name_of(self.reason);
-        format!("{name} as {:?}", reason_table::explain(name).unwrap().code)
+        let code = reason_table::explain(name).unwrap().code;
+        format!("{name} as {code:?}{}", self.fact.map(|(key, value)| format!(", {key} {value}")).unwrap_or_default())
+    }
+
+    /// The same of an answer.
+    pub(super) fn told(&self, answer: &Result<Response<()>, Status>) -> String {
+        let told = answers::reason_of(answer);
+        let (Some((key, _)), Err(status)) = (self.fact, answer) else { return told };
+        let refusal = api::Refusal::from_status(status);
+        format!("{told}, {key} {}", refusal.metadata().get(key).map_or("not told", String::as_str))
+    }
+
+    /// The refusal also says this to machines.
+    pub(super) fn saying(self, key: &'static str, value: &'static str) -> Self {
+        Self { fact: Some((key, value)), ..self }
     }
 
     /// The same by somebody else, who may not.
     pub(super) fn by(self, channel: Channel, situation: &'static str) -> Self {
-        Self { channel, situation, reason: Reason::RpcNotAllowed, recorded_at: None, ..self }
+        Self { channel, situation, reason: Reason::RpcNotAllowed, fact: None, recorded_at: None, ..self }
     }
 
     /// The line remembers what it was asked for before it asks its signer.
@@ -128,7 +147,8 @@ impl Caller {
     }
 
     fn asking(&self, rpc: &'static str, situation: &'static str, reason: Reason, ask: Ask) -> Row {
-        Row { rpc, at: self.at, recorded_at: None, situation, reason, channel: self.channel.clone(), ask }
+        let channel = self.channel.clone();
+        Row { rpc, at: self.at, recorded_at: None, situation, reason, fact: None, channel, ask }
     }
 }
 

@@ -140,10 +140,10 @@ impl Authority {
         Ok(generation.saturating_add(1))
     }
 
-    /// Scraps a unit that has a certificate; answers its lot's tally.
+    /// Scraps a unit that has a certificate; answers its lot's tally. Another request with the same words is answered the same.
     ///
     /// # Errors
-    /// `DEVICE_UNKNOWN`, the device's state, `REQUEST_MALFORMED`, `REQUEST_ID_REUSED`.
+    /// `DEVICE_UNKNOWN`, `DEVICE_SCRAPPED` (for another cause), the device's state, `REQUEST_MALFORMED`, `REQUEST_ID_REUSED`.
     pub fn scrap_device(&self, act: &Act, device_id: &DeviceId, why: &str) -> Result<Tally, Refusal> {
         check_why(why)?;
         settled(|| self.try_scrap_device(act, device_id, why))
@@ -162,6 +162,7 @@ impl Authority {
         let lot = &certified.intent.lot;
         let (_, signed_at) = signed(&certified, device_id)?;
         state.after(DeviceEvent::Scrap).map_err(named(mfg::TransitionRefusal::reason))?;
+        self.check_same_cause(at, device_id, why)?;
         // Recorded also when it is scrapped already: else a repetition would scrap it again after it came back.
         let mut unit = act.unit(Fact::DeviceScrapped(DeviceScrapped {
             device_id: device_id.to_string(),
@@ -178,6 +179,17 @@ impl Authority {
         unit.moves = movement.map(|movement| TallyMove { lot: keys::lot(lot), movement }).into_iter().collect();
         self.commit_step(act, unit, lot)?;
         self.tally(lot)
+    }
+
+    /// What is scrapped is scrapped for one cause.
+    fn check_same_cause(&self, at: Position, device_id: &DeviceId, why: &str) -> Result<(), Refusal> {
+        if let Fact::DeviceScrapped(before) = records::read_at(self.store(), at.as_u64())?.2
+            && before.why != why
+        {
+            let message = format!("device {device_id} is scrapped already, for another cause: {:?}", before.why);
+            return Err(Refusal::new("DEVICE_SCRAPPED", message).with("why", before.why));
+        }
+        Ok(())
     }
 
     /// The unit that brings scrapped units back: blanks, and devices in doubt. The permission is the caller's to check.
@@ -279,12 +291,9 @@ impl Authority {
     /// A lot's tally.
     ///
     /// # Errors
-    /// `LOT_UNKNOWN`; what the store says.
+    /// `LOT_UNKNOWN`, `LOT_NOT_OPEN` (not received yet); what the store says.
     pub fn tally(&self, lot: &str) -> Result<Tally, Refusal> {
-        self.store()
-            .tally(&keys::lot(lot))
-            .map_err(|e| refuse_store(&e))?
-            .ok_or_else(|| Refusal::new("LOT_UNKNOWN", format!("lot {lot:?} is not known here")).with("lot", lot))
+        self.store().tally(&keys::lot(lot)).map_err(|e| refuse_store(&e))?.ok_or_else(|| self.lots.missing(lot))
     }
 
     /// What was recorded under the act's request id before.

@@ -9,7 +9,7 @@ use api::{
 use bytes::Bytes;
 use issuance::{AskedFor, HandoffRequest, gate};
 use mfg::{Acceptance, Handoff, LotId, Movement, SignedTerms};
-use pki::{PublicKey, Sha256};
+use pki::PublicKey;
 use records::{Act, Once, commit_once, keys, named, refuse_conflict, reused, wire};
 use store::{Claim, Conflict, Position, Rule, TallyMove};
 
@@ -65,7 +65,7 @@ impl Authority {
             Stage::Withdrawn { .. } => return Err(withdrawn(lot)),
             Stage::Voided { .. } => return Err(voided(lot)),
             Stage::Accepted { intent, .. } => {
-                return self.same_acceptance(act, lot, &key_digest, &intent.key_digest, &source);
+                return self.same_acceptance(act, order, key.public_key(), intent, &source);
             }
         }
         self.check_may_issue()?;
@@ -120,7 +120,7 @@ impl Authority {
             outcome @ (Once::Before(_) | Once::Refused(Conflict::KeyMoved { .. })) => {
                 match (Current::of(self.store(), lot)?.stage, outcome) {
                     (Stage::Accepted { intent, .. }, _) => {
-                        self.same_acceptance(act, lot, &key_digest, &intent.key_digest, &source)
+                        self.same_acceptance(act, order, key.public_key(), &intent, &source)
                     }
                     (Stage::Withdrawn { .. }, _) => Err(withdrawn(lot)),
                     (Stage::Voided { .. }, _) => Err(voided(lot)),
@@ -140,13 +140,14 @@ impl Authority {
     fn same_acceptance(
         &self,
         act: &Act,
-        lot: &str,
-        key: &Sha256,
-        accepted: &[u8],
+        order: &AcceptOrder,
+        key: &PublicKey,
+        accepted: &HandoffIntent,
         source: &Lot,
     ) -> Result<Accepted, Refusal> {
+        let lot = order.lot.as_str();
         let before = act.request.map(|r| records::replayed(self.store(), &act.caller, r)).transpose()?.flatten();
-        if accepted != key.as_bytes().as_slice() {
+        if accepted.key_digest != key.sha256().as_bytes().as_slice() {
             return Err(if before.is_some() { reused(act, "key") } else { already_accepted(lot) });
         }
         if let Some(record) = before {
@@ -154,6 +155,11 @@ impl Authority {
             if about.offered.facts.as_ref().is_none_or(|f| f.lot != lot) {
                 return Err(reused(act, "lot"));
             }
+        }
+        // A signature may be made again, and must then be as good as the one on record.
+        if accepted.acceptance.as_ref() != Some(&wire::acceptance(&order.acceptance)) {
+            let facts = Current::of(self.store(), lot)?.facts()?;
+            self.check_acceptance(source, &facts, &order.acceptance, key)?;
         }
         for _ in 0..2 {
             let current = Current::of(self.store(), lot)?;

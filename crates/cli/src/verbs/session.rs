@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use api::Octets;
 use bytes::Bytes;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, ReflectMessage as _, Value};
@@ -9,10 +10,7 @@ use service::identity::{Manufacturer, Role};
 use tokio::runtime::Runtime;
 use tonic::{Status, client::Grpc, transport::Channel};
 
-use super::{
-    octets::Octets,
-    table::{Given, Verb},
-};
+use super::table::{Given, Verb};
 use crate::{
     failure::Failure,
     profile::Profile,

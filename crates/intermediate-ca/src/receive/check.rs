@@ -4,7 +4,7 @@ use api::{Refusal, custody::v1::HandoffState, handoff::v1::GetOfferResponse, jou
 use bytes::Bytes;
 use mfg::{Bundle, LotId, ManufacturerId, SignedTerms, Statement, Terms, journey};
 use pki::{
-    Certificate, DnsName, PublicKey, Sha256,
+    Certificate, DnsName, PublicKey, Sha256, UnixTime,
     path::{Path, PathOptions, Purpose, verify_path},
 };
 use records::{named, wire};
@@ -91,13 +91,13 @@ pub(crate) fn sender_key<'a>(
     terms.identity_key(from, digest)
 }
 
-/// Checks what proves an offer that came as a file: the sender's signature, and that it has not run out.
+/// Checks what proves an offer that came as a file, the sender's signature; answers when the offer runs out.
 pub(super) fn carried(
     receiver: &Receiver,
     facts: &wire::Facts,
     terms: &SignedTerms,
     offer: &GetOfferResponse,
-) -> Result<(), Refusal> {
+) -> Result<UnixTime, Refusal> {
     let consignment = &facts.consignment;
     let invalid = |what: &str| {
         Refusal::new("OFFER_SIGNATURE_INVALID", format!("the offer of lot {} {what}", consignment.lot))
@@ -117,9 +117,13 @@ pub(super) fn carried(
     Statement::offer(consignment, seconds)
         .verify(key, &offer.signature)
         .map_err(named(mfg::StatementRefusal::reason))?;
+    Ok(expires_at)
+}
+
+/// Nothing is made for an offer that has run out.
+pub(super) fn not_expired(receiver: &Receiver, lot: &LotId, expires_at: UnixTime) -> Result<(), Refusal> {
     if receiver.authority.now() > expires_at {
-        let message = format!("the offer of lot {} has expired", consignment.lot);
-        return Err(Refusal::new("HANDOFF_WITHDRAWN", message).with("lot", &consignment.lot));
+        return Err(Refusal::new("HANDOFF_WITHDRAWN", format!("the offer of lot {lot} has expired")).with("lot", lot));
     }
     Ok(())
 }

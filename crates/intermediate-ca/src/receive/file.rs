@@ -4,43 +4,65 @@ use api::{
     Refusal,
     custody::v1::HandoffState,
     handoff::v1::{AcceptHandoffRequest, AcceptHandoffResponse, GetOfferResponse},
-    journal::v1::LotAccepting,
+    journal::v1::{LotAccepting, record::Fact},
 };
 use mfg::{LotId, ManufacturerId};
-use records::{Act, named, wire};
+use records::{Act, named, reused, wire};
 
 use super::{Receiver, check, upstream};
 use crate::lots::{LotOnRecord, Stage};
 
 impl Receiver {
-    /// Checks an offer that came as a file, and countersigns it. The same offer again gets the same acceptance.
+    /// Checks an offer that came as a file, and countersigns it. The same offer again is checked again, and gets the same acceptance.
     ///
     /// # Errors
-    /// As [`Receiver::receive`], and `OFFER_SIGNATURE_INVALID`, `HANDOFF_WITHDRAWN` (expired), `LOT_NOT_OPEN` (closed meanwhile).
+    /// As [`Receiver::receive`], and `OFFER_SIGNATURE_INVALID`, `HANDOFF_WITHDRAWN` (expired), `LOT_EXISTS` (another offer, or received
+    /// meanwhile).
     pub(crate) fn accept_file(&self, act: &Act, offer: GetOfferResponse) -> Result<AcceptHandoffRequest, Refusal> {
         let facts = wire::read_facts("facts", offer.handoff.as_ref().and_then(|h| h.facts.as_ref()))?;
         let (lot, from) = (facts.consignment.lot.clone(), facts.consignment.from.clone());
-        if let Some(before) = self.asked_before(act, &from, &lot)? {
-            return match before.stage {
-                Stage::Accepting(accepting) if same_offer(&accepting, &facts)? => Ok(acceptance(&lot, &accepting)),
-                Stage::Accepting(_) | Stage::Received(_) | Stage::Closing(..) | Stage::Closed(..) => {
-                    Err(Refusal::new("LOT_EXISTS", format!("lot {lot} was received before")).with("lot", &lot))
-                }
-            };
-        }
+        let before = self.asked_before(act, &from, &lot)?;
         let mut papers = upstream::Offer::from(offer.clone());
         // A file tells what the sender said then; whether it still stands is the sender's to say when the acceptance comes.
         papers.state = HandoffState::Offered;
         let (facts, terms) = check::offer(self, &from, &lot, &papers)?;
-        check::carried(self, &facts, &terms, &offer)?;
-        let (_, accepting) = self.accept(act, &from, &lot, &papers)?;
-        Ok(acceptance(&lot, &accepting))
+        let expires_at = check::carried(self, &facts, &terms, &offer)?;
+        let Some(before) = before else {
+            check::not_expired(self, &lot, expires_at)?;
+            let (_, accepting) = self.accept(act, &from, &lot, &papers)?;
+            return Ok(acceptance(&lot, &accepting));
+        };
+        match (self.accepted_as(act)?, before.stage) {
+            (Some(accepting), _) => {
+                let before = wire::read_facts("facts", accepting.facts.as_ref())?;
+                before
+                    .difference(&facts)
+                    .map_or_else(|| Ok(acceptance(&lot, &accepting)), |what| Err(reused(act, what)))
+            }
+            (None, Stage::Accepting(accepting)) => {
+                let before = wire::read_facts("facts", accepting.facts.as_ref())?;
+                let Some(what) = before.difference(&facts) else { return Ok(acceptance(&lot, &accepting)) };
+                Err(exists(&lot, &format!("was accepted with another {what}")))
+            }
+            (None, Stage::Received(_) | Stage::Closing(..) | Stage::Closed(..)) => {
+                Err(exists(&lot, "was received before"))
+            }
+        }
+    }
+
+    /// The acceptance that this very request made: it is answered for ever, also when the lot is open or closed by now.
+    fn accepted_as(&self, act: &Act) -> Result<Option<LotAccepting>, Refusal> {
+        Ok(match self.authority.same_request(act)? {
+            Some(Fact::LotAccepting(accepting)) => Some(accepting),
+            Some(_) | None => None,
+        })
     }
 
     /// Checks the sender's answer that came as a file, and opens the lot. The same answer again changes nothing.
     ///
     /// # Errors
-    /// `LOT_UNKNOWN`; what verifying the chain says; `OFFER_MISMATCH`, `TERMS_...`, `REQUEST_ID_REUSED`.
+    /// `LOT_UNKNOWN`; what verifying the chain says; `OFFER_MISMATCH`, `TERMS_...`, `LOT_EXISTS` (opened with another answer),
+    /// `REQUEST_ID_REUSED`.
     pub(crate) fn open_file(&self, act: &Act, lot: &LotId, answer: AcceptHandoffResponse) -> Result<(), Refusal> {
         let current = LotOnRecord::of(self.authority.store(), lot.as_str())?;
         let from = current.facts().map(|facts| facts.from.clone()).unwrap_or_default();
@@ -49,13 +71,25 @@ impl Receiver {
         let Some(current) = self.asked_before(act, &from, lot)? else { return Ok(()) };
         match current.stage {
             Stage::Accepting(accepting) => self.open(act, current.at, &accepting, &upstream::Signed::from(answer)),
-            Stage::Received(_) | Stage::Closing(..) | Stage::Closed(..) => Ok(()),
+            Stage::Received(received) | Stage::Closing(received, _) | Stage::Closed(received, _) => {
+                let answer = upstream::Signed::from(answer);
+                let before = received.terms.as_ref().map(|terms| &terms.terms);
+                let what = match () {
+                    () if answer.chain != received.chain => "certificate",
+                    () if before != Some(&answer.terms) => "terms",
+                    () => return Ok(()),
+                };
+                Err(match self.authority.same_request(act)? {
+                    Some(_) => reused(act, what),
+                    None => exists(lot, &format!("was opened with another {what}")),
+                })
+            }
         }
     }
 }
 
-fn same_offer(accepting: &LotAccepting, facts: &wire::Facts) -> Result<bool, Refusal> {
-    Ok(wire::read_facts("facts", accepting.facts.as_ref())? == *facts)
+fn exists(lot: &LotId, what: &str) -> Refusal {
+    Refusal::new("LOT_EXISTS", format!("lot {lot} {what}")).with("lot", lot)
 }
 
 fn acceptance(lot: &LotId, accepting: &LotAccepting) -> AcceptHandoffRequest {

@@ -16,10 +16,11 @@ use super::{Desk, request_key};
 use crate::unit::{Stage, UnitOnRecord};
 
 impl Desk {
-    /// Scraps a unit that has a certificate: at the signer, who counts, then here.
+    /// Scraps a unit that has a certificate: at the signer, who counts, then here. Another request with the same words is answered the
+    /// same.
     ///
     /// # Errors
-    /// `DEVICE_UNKNOWN`, `UNIT_NOT_ISSUED`, `REQUEST_ID_REUSED`, `UPSTREAM_UNREACHABLE`, what the signer says.
+    /// `DEVICE_UNKNOWN`, `UNIT_NOT_ISSUED`, `DEVICE_SCRAPPED` (for another cause), `REQUEST_ID_REUSED`, `UPSTREAM_UNREACHABLE`, what the signer says.
     pub(crate) async fn scrap(&self, act: Act, device_id: &DeviceId, why: &str) -> Result<Unit, Refusal> {
         if let Some(key) = request_key(&act)
             && let Some(before) = self.on_record(key).await?
@@ -44,6 +45,11 @@ impl Desk {
             let fact = Fact::UnitScrapped(UnitScrapped { issued_at: issued.at, why: why.to_owned() });
             self.record_step(&act, &unit, fact).await?;
             self.outbox.send_replace(());
+        } else if let Fact::UnitScrapped(before) = self.fact(unit.at).await?
+            && before.why != why
+        {
+            let message = format!("unit {device_id} is scrapped already, for another cause: {:?}", before.why);
+            return Err(Refusal::new("DEVICE_SCRAPPED", message).with("why", before.why));
         }
         if unit.requested.server_made_key {
             self.destroy_key(&unit.requested.key_digest).await?;

@@ -2,18 +2,19 @@
 
 use api::{
     manufacturer::v1::{
-        Manufacturer, RegisterManufacturerRequest, ReinstateManufacturerRequest, RotateIdentityKeyRequest,
-        ServiceIdentity, SetServiceIdentityRequest, SuspendManufacturerRequest, rotate_identity_key_request::Word,
+        ReinstateManufacturerRequest, RotateIdentityKeyRequest, ServiceIdentity, SetServiceIdentityRequest,
+        SuspendManufacturerRequest, rotate_identity_key_request::Word,
     },
     order::v1::{AmendOrderRequest, CancelOrderRequest, Order, OrderDraft},
 };
 use bytes::Bytes;
-use issuance::{KeyKind, SigningKey as _, SoftwareKey};
+use issuance::{SigningKey as _, SoftwareKey};
 use mfg::{ManufacturerId, Statement};
 
 use super::repeated;
 use crate::{
     custody::{Custody, draft, quantity},
+    organisations::{fresh_key, registered},
     world::{Chain, Who, fresh_id},
 };
 
@@ -59,24 +60,9 @@ pub(super) async fn cancel_order() {
     other.unchanged(&before).await;
 }
 
-/// A manufacturer of this test alone, with its key.
-async fn registered(id: &str) -> (&'static Chain, SoftwareKey) {
-    let chain = Chain::shared().await;
-    let key = SoftwareKey::generate(KeyKind::P256).unwrap();
-    let manufacturer = Manufacturer {
-        manufacturer: id.to_owned(),
-        display_name: id.to_owned(),
-        identity_key: Bytes::copy_from_slice(key.public_key().spki()),
-        ..Manufacturer::default()
-    };
-    let request = RegisterManufacturerRequest { request_id: fresh_id(), manufacturer: Some(manufacturer) };
-    chain.manufacturers(Who::Alice).register_manufacturer(request).await.unwrap();
-    (chain, key)
-}
-
 /// A rotation to a fresh key, with both signatures.
 fn rotation(id: &str, former: &SoftwareKey) -> RotateIdentityKeyRequest {
-    let new = SoftwareKey::generate(KeyKind::P256).unwrap();
+    let new = fresh_key();
     let who = ManufacturerId::parse(id).unwrap();
     let statement = Statement::key_rotation(&who, &former.public_key().sha256(), &new.public_key().sha256());
     let sign = |key: &SoftwareKey| Bytes::from(key.sign(statement.to_be_signed()).unwrap());
@@ -90,7 +76,8 @@ fn rotation(id: &str, former: &SoftwareKey) -> RotateIdentityKeyRequest {
 }
 
 pub(super) async fn rotate_identity_key() {
-    let (chain, key) = registered("repeat-rotate").await;
+    let chain = Chain::shared().await;
+    let key = registered(chain, "repeat-rotate").await;
     let good = rotation("repeat-rotate", &key);
     let others = vec![
         RotateIdentityKeyRequest { request_id: good.request_id.clone(), ..rotation("repeat-rotate", &key) },
@@ -101,7 +88,8 @@ pub(super) async fn rotate_identity_key() {
 }
 
 pub(super) async fn set_service_identity() {
-    let (chain, _) = registered("repeat-services").await;
+    let chain = Chain::shared().await;
+    registered(chain, "repeat-services").await;
     let services =
         |domain: &str| Some(ServiceIdentity { trust_domain: domain.to_owned(), ..ServiceIdentity::default() });
     let good = SetServiceIdentityRequest {
@@ -118,8 +106,9 @@ pub(super) async fn set_service_identity() {
 }
 
 pub(super) async fn suspend_manufacturer() {
-    let (chain, _) = registered("repeat-suspend").await;
-    registered("repeat-suspend-2").await;
+    let chain = Chain::shared().await;
+    registered(chain, "repeat-suspend").await;
+    registered(chain, "repeat-suspend-2").await;
     let good = SuspendManufacturerRequest {
         request_id: fresh_id(),
         manufacturer: "repeat-suspend".to_owned(),
@@ -134,8 +123,9 @@ pub(super) async fn suspend_manufacturer() {
 }
 
 pub(super) async fn reinstate_manufacturer() {
-    let (chain, _) = registered("repeat-back").await;
-    registered("repeat-back-2").await;
+    let chain = Chain::shared().await;
+    registered(chain, "repeat-back").await;
+    registered(chain, "repeat-back-2").await;
     let suspend = SuspendManufacturerRequest {
         request_id: fresh_id(),
         manufacturer: "repeat-back".to_owned(),

@@ -12,7 +12,7 @@ use tonic::Code;
 
 use super::repeated;
 use crate::{
-    answers::refused_item,
+    answers::{refused, refused_item},
     custody::Custody,
     devices::{Device, Line, Signer, confirmation},
     world::{At, Chain, TECHNICIAN, Who, fresh_id},
@@ -126,7 +126,11 @@ pub(super) async fn scrap_unit() {
         let mut client = line.0.clone();
         async move { client.scrap_unit(request).await }
     };
-    repeated(good, others, call).await;
+    repeated(good.clone(), others, call).await;
+    call(ScrapUnitRequest { request_id: fresh_id(), ..good.clone() }).await.unwrap();
+    let other = ScrapUnitRequest { request_id: fresh_id(), why: "lost".to_owned(), ..good };
+    let refusal = refused(call(other).await, Reason::DeviceScrapped, Code::FailedPrecondition);
+    assert_eq!(refusal.metadata()["why"], "bent");
     assert_eq!(custody.tally(TECHNICIAN, "rep-scu").await.scrapped, 1);
 }
 

@@ -12,12 +12,13 @@ use api::{
     },
     reason::v1::Reason,
 };
+use bytes::Bytes;
 use tonic::{Code, Response, Status};
 
 use super::{repeated, reused};
 use crate::{
     answers::refused,
-    custody::{Custody, offer},
+    custody::{Custody, offer, quantity},
     devices::{Device, Signer, confirmation},
     world::{At, Chain, FACTORY, TECHNICIAN, Who, fresh_id},
 };
@@ -98,10 +99,56 @@ pub(super) async fn accept_offer() {
     let custody = Custody::ordered("repeat-file", 10).await;
     let [first, second] = carried(&custody, ["rep-fi-1", "rep-fi-2"]).await.try_into().unwrap();
     let chain = custody.chain;
-    let good = AcceptOfferRequest { request_id: fresh_id(), offer: Some(first) };
+    let good = AcceptOfferRequest { request_id: fresh_id(), offer: Some(first.clone()) };
     let others = vec![AcceptOfferRequest { offer: Some(second), ..good.clone() }];
     let call = |request| async move { chain.lots(Who::FactoryOperator, At::FactoryCa).accept_offer(request).await };
-    repeated(good, others, call).await;
+    repeated(good.clone(), others, call).await;
+
+    // A file that was changed is judged as it is now, though one under this name was accepted: before the lot is open and after.
+    let accepted = call(good.clone()).await.unwrap().into_inner().acceptance;
+    for opened in [false, true] {
+        for (changed, reason, code) in changed_offers(&first) {
+            let request = AcceptOfferRequest { offer: Some(changed), ..good.clone() };
+            refused(call(request).await, reason, code);
+        }
+        assert_eq!(call(good.clone()).await.unwrap().into_inner().acceptance, accepted);
+        if !opened {
+            let answer = chain.handoffs(Who::Alice, At::RootCa).accept_handoff(accepted.clone().unwrap()).await;
+            let answer = Some(answer.unwrap().into_inner());
+            let open = OpenLotRequest { request_id: fresh_id(), lot: "rep-fi-1".to_owned(), answer };
+            chain.lots(Who::FactoryOperator, At::FactoryCa).open_lot(open).await.unwrap();
+        }
+    }
+    // Another request for what is open is no repetition.
+    let late = AcceptOfferRequest { request_id: fresh_id(), ..good };
+    refused(call(late).await, Reason::LotExists, Code::AlreadyExists);
+}
+
+/// One offer, changed in each of its parts after it was signed.
+fn changed_offers(offer: &GetOfferResponse) -> [(GetOfferResponse, Reason, Code); 5] {
+    let changed = |change: fn(&mut GetOfferResponse)| {
+        let mut offer = offer.clone();
+        change(&mut offer);
+        offer
+    };
+    let terms = changed(|o| o.terms.as_mut().unwrap().terms = Bytes::from_static(b"{}"));
+    let approval = changed(|o| flip(&mut o.terms.as_mut().unwrap().signature));
+    let signature = changed(|o| flip(&mut o.signature));
+    let end = changed(|o| o.handoff.as_mut().unwrap().expires_at.as_mut().unwrap().seconds += 1);
+    let units = changed(|o| o.handoff.as_mut().unwrap().facts.as_mut().unwrap().quantity = quantity(7));
+    [
+        (terms, Reason::TermsMalformed, Code::InvalidArgument),
+        (approval, Reason::TermsApprovalInvalid, Code::FailedPrecondition),
+        (signature, Reason::OfferSignatureInvalid, Code::InvalidArgument),
+        (end, Reason::OfferSignatureInvalid, Code::InvalidArgument),
+        (units, Reason::OfferSignatureInvalid, Code::InvalidArgument),
+    ]
+}
+
+fn flip(octets: &mut Bytes) {
+    let mut changed = octets.to_vec();
+    *changed.last_mut().unwrap() ^= 1;
+    *octets = Bytes::from(changed);
 }
 
 pub(super) async fn open_lot() {
@@ -117,9 +164,14 @@ pub(super) async fn open_lot() {
         requests.push(OpenLotRequest { request_id: fresh_id(), lot: (*lot).to_owned(), answer: Some(answer) });
     }
     let good = requests[0].clone();
-    let others = vec![OpenLotRequest { request_id: good.request_id.clone(), ..requests[1].clone() }];
+    let others = vec![
+        OpenLotRequest { request_id: good.request_id.clone(), ..requests[1].clone() },
+        OpenLotRequest { answer: requests[1].answer.clone(), ..good.clone() },
+    ];
     let call = |request| async move { chain.lots(Who::FactoryOperator, At::FactoryCa).open_lot(request).await };
-    repeated(good, others, call).await;
+    repeated(good.clone(), others, call).await;
+    let another = OpenLotRequest { request_id: fresh_id(), answer: requests[1].answer.clone(), ..good };
+    refused(call(another).await, Reason::LotExists, Code::AlreadyExists);
     let second =
         receiver.get_lot(GetLotRequest { lot: "rep-op-2".to_owned() }).await.unwrap().into_inner().lot.unwrap();
     assert_eq!(second.state(), LotState::Accepting);
@@ -185,6 +237,11 @@ pub(super) async fn scrap_device() {
         async move { client.scrap_device(request).await }
     };
     repeated(good.clone(), others, call).await;
+    // Another request is answered the same, for another cause it is refused with the one on record; the device is scrapped once.
+    call(ScrapDeviceRequest { request_id: fresh_id(), ..good.clone() }).await.unwrap();
+    let other = ScrapDeviceRequest { request_id: fresh_id(), why: "lost".to_owned(), ..good.clone() };
+    let refusal = refused(call(other).await, Reason::DeviceScrapped, Code::FailedPrecondition);
+    assert_eq!(refusal.metadata()["why"], "dropped");
     // The request id of a scrapped device lets nothing else be done.
     reused(
         client
