@@ -14,8 +14,6 @@ use crate::{
     world::{At, Chain, TECHNICIAN, Who},
 };
 
-const EVERYWHERE: [At; 4] = [At::RootCa, At::FactoryCa, At::TechnicianCa, At::Provisioner];
-
 /// The names that a service tells, as they are asked for.
 fn told(metrics: &str) -> BTreeSet<String> {
     let types = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
@@ -40,7 +38,7 @@ async fn every_name_that_is_told_is_documented_and_every_documented_one_is_told(
     let chain = Chain::shared().await;
     let documented = documented();
     assert!(documented.len() > 20, "{documented:?}");
-    for at in EVERYWHERE {
+    for at in At::ALL {
         let service = at.identity().1;
         let tells = |services: &BTreeSet<String>| services.contains("all") || services.contains(service.as_str());
         let wanted: BTreeSet<_> = documented.iter().filter(|(_, by)| tells(by)).map(|(name, _)| name.clone()).collect();
@@ -70,7 +68,7 @@ fn the_dashboard_asks_for_documented_names_alone() {
 #[tokio::test]
 async fn every_sample_has_a_type_and_labels_are_few() {
     let chain = Chain::shared().await;
-    for at in EVERYWHERE {
+    for at in At::ALL {
         let text = metrics(chain, at).await;
         let families: BTreeSet<_> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
