@@ -1,12 +1,16 @@
 //! Something that somebody asks of a service, to the octet: asked again, the same is answered.
 
-use api::{Octets, Refusal};
+use api::{
+    Octets, Refusal,
+    provisioning::v1::{ProvisionRequest, ProvisionResponse, UnitRequest, unit_request::Key},
+};
 use bytes::Bytes;
+use prost::Message as _;
 use service::identity::Role;
 use simulator::{BRAND, Clients, World};
 use tonic::{Request, Status, client::Grpc, codegen::http::uri::PathAndQuery, transport::Channel};
 
-use crate::ground::{FACTORY, LINE, SIGNER, TECHNICIAN};
+use crate::ground::{FACTORY, LINE, LOT, SIGNER, TECHNICIAN};
 
 /// Somebody at a service of their own organisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +69,15 @@ impl Deed {
     /// A call whose whole answer is to be the same for ever.
     pub(crate) fn new(desk: Desk, rpc: &'static str, request: &impl prost::Message) -> Self {
         Self { desk, rpc, request: request.encode_to_vec().into(), kept: Bytes::clone }
+    }
+
+    /// A station asks the line for a unit of the lot; the same certificate is to be answered for ever.
+    pub(crate) fn provision(request_id: String, device_id: String, csr: Bytes) -> Self {
+        let (lot, key) = (Some(LOT.to_owned()), Some(Key::Csr(csr)));
+        let request = UnitRequest { request_id, device_id, lot, key, ..UnitRequest::default() };
+        let request = ProvisionRequest { request: Some(request), ..ProvisionRequest::default() };
+        Self::new(Desk::Station, "/countersign.provisioning.v1.ProvisioningService/Provision", &request)
+            .keeping(|answer| ProvisionResponse::decode(answer.clone()).unwrap().unit.unwrap().chain[0].clone())
     }
 
     /// The same call, of whose answer only a part is.

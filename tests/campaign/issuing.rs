@@ -5,7 +5,6 @@ use std::sync::Arc;
 use api::{
     issuance::v1::{DeviceRequest, IssueDeviceRequest, IssueDeviceResponse},
     journal::v1::record::Fact,
-    provisioning::v1::{ProvisionRequest, ProvisionResponse, UnitRequest, unit_request::Key},
 };
 use bytes::Bytes;
 use issuance::{KeyKind, SoftwareKey, make_csr};
@@ -85,14 +84,5 @@ fn wanted(client: usize, story: usize) -> Deed {
         return Deed::new(Desk::Provisioner, "/countersign.issuance.v1.IssuanceService/IssueDevice", &request)
             .keeping(|answer| IssueDeviceResponse::decode(answer.clone()).unwrap().certificate.unwrap().certificate);
     }
-    let request = UnitRequest {
-        request_id,
-        device_id,
-        lot: Some(LOT.to_owned()),
-        key: Some(Key::Csr(csr)),
-        ..UnitRequest::default()
-    };
-    let request = ProvisionRequest { request: Some(request), ..ProvisionRequest::default() };
-    Deed::new(Desk::Station, "/countersign.provisioning.v1.ProvisioningService/Provision", &request)
-        .keeping(|answer| ProvisionResponse::decode(answer.clone()).unwrap().unit.unwrap().chain[0].clone())
+    Deed::provision(request_id, device_id, csr)
 }

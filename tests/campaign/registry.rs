@@ -9,10 +9,7 @@ use api::{
         authentication::Kind, device_service_client::DeviceServiceClient,
         telemetry_service_client::TelemetryServiceClient,
     },
-    provisioning::v1::{
-        ConfirmWrittenRequest, GetUnitRequest, GetUnitResponse, ProvisionRequest, ProvisionResponse, UnitRequest,
-        UnitState, unit_request::Key,
-    },
+    provisioning::v1::{ConfirmWrittenRequest, GetUnitRequest, GetUnitResponse, ProvisionResponse, UnitState},
 };
 use bytes::Bytes;
 use issuance::{KeyKind, SoftwareKey, make_csr};
@@ -203,20 +200,6 @@ struct Built {
 }
 
 impl Built {
-    fn provision(&self, request_id: String, device_id: String) -> Deed {
-        let csr = Bytes::from(make_csr(&self.key, &device_id).unwrap());
-        let request = UnitRequest {
-            request_id,
-            device_id,
-            lot: Some(LOT.to_owned()),
-            key: Some(Key::Csr(csr)),
-            ..UnitRequest::default()
-        };
-        let request = ProvisionRequest { request: Some(request), ..ProvisionRequest::default() };
-        Deed::new(Desk::Station, "/countersign.provisioning.v1.ProvisioningService/Provision", &request)
-            .keeping(|answer| ProvisionResponse::decode(answer.clone()).unwrap().unit.unwrap().chain[0].clone())
-    }
-
     fn sending(&self, device_id: String) -> Sending {
         let chain: String = self.chain.iter().map(|der| pem::encode("CERTIFICATE", der)).collect();
         let key = pem::encode("PRIVATE KEY", &self.key.to_pkcs8().unwrap());
@@ -228,7 +211,10 @@ impl Story for Built {
     fn next(&mut self) -> Option<Act> {
         let (request_id, device_id) = (request_id(self.client, self.story, self.step), id(self.client, self.story));
         Some(match self.step {
-            0 => Act::Ask(self.provision(request_id, device_id)),
+            0 => {
+                let csr = Bytes::from(make_csr(&self.key, &device_id).unwrap());
+                Act::Ask(Deed::provision(request_id, device_id, csr))
+            }
             1 => {
                 let certificate_sha256 = Sha256::of(&self.chain[0]).as_bytes().to_vec().into();
                 let request = ConfirmWrittenRequest { request_id, device_id, certificate_sha256 };

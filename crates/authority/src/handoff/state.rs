@@ -171,10 +171,16 @@ impl Authority {
     /// # Errors
     /// `LOT_UNKNOWN`, also for a lot that is not the reader's: its existence is none of their business.
     pub fn handoff(&self, reader: &str, lot: &str) -> Result<custody::Handoff, Refusal> {
-        let mut handoff = self.current_for(reader, lot)?.to_wire(self.now())?;
-        handoff.report = self.last_report(lot)?.map(|(_, report)| report);
-        handoff.reinstated = self.reinstated(lot)?.map(|(_, approved)| approved.total).unwrap_or_default();
-        Ok(handoff)
+        self.described(lot, &self.current_for(reader, lot)?)
+    }
+
+    /// A handoff with what its receiver reported and its sender let come back.
+    fn described(&self, lot: &str, current: &Current) -> Result<custody::Handoff, Refusal> {
+        Ok(custody::Handoff {
+            report: self.last_report(lot)?.map(|(_, report)| report),
+            reinstated: self.reinstated(lot)?.map(|(_, approved)| approved.total).unwrap_or_default(),
+            ..current.to_wire(self.now())?
+        })
     }
 
     pub(crate) fn current_for(&self, reader: &str, lot: &str) -> Result<Current, Refusal> {
@@ -204,7 +210,7 @@ impl Authority {
             for (lot, _) in listed {
                 let current = Current::of(self.store(), &lot)?;
                 if reader == self.manufacturer.as_str() || current.is_for(reader) {
-                    handoffs.push(self.handoff(reader, &lot)?);
+                    handoffs.push(self.described(&lot, &current)?);
                     if handoffs.len() == limit {
                         return Ok((handoffs, Some(lot)));
                     }
