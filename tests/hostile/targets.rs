@@ -1,12 +1,7 @@
 //! Every reader of strangers' octets, as a function of octets. It must neither panic nor believe what it should not: what it does
 //! accept is looked at. `fuzz/` drives the same functions with coverage, the test beside this file with a bounded share.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::LazyLock,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::path::Path;
 
 use api::{custody, handoff, issuance as issuing, journal, lot, manufacturer, order, program, provisioning};
 use bytes::{Bytes, BytesMut};
@@ -23,7 +18,7 @@ use pki::{
 };
 use prost::Message;
 use service::config::{self, ConfigError, ServiceConfig};
-use store::{EmbeddedStore, Options, Position, Store as _, StoreIdentity};
+use store::StoreIdentity;
 
 /// A reader by its name.
 pub type Target = (&'static str, fn(&[u8]));
@@ -114,24 +109,25 @@ pub fn identity() -> StoreIdentity {
     StoreIdentity::new("intermediate-ca", "factory-y", [7; 16]).unwrap()
 }
 
-/// A journal's first segment, header included, in a store that knows nothing else. What opens can be read to its end.
+/// A journal's first segment, header included, as it is, and with checksums that fit. What a start takes can be read.
 pub fn journal_segment(octets: &[u8]) {
-    static FOLDER: LazyLock<PathBuf> =
-        LazyLock::new(|| std::env::temp_dir().join(format!("countersign-hostile-{}", std::process::id())));
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let dir = FOLDER.join(NUMBER.fetch_add(1, Ordering::Relaxed).to_string());
-    EmbeddedStore::init(&dir, &identity()).unwrap();
-    fs::write(dir.join("journal/0000000000.segment"), octets).unwrap();
-    match EmbeddedStore::open(&dir, Options { reserve_bytes: 0, ..Options::default() }) {
-        Ok(store) => {
-            let page = store.history(Position::from_u64(0), store::MAX_LISTED).expect("what opened can be read");
-            for record in &page.records {
-                let _ = records::read(record);
-            }
-        }
-        Err(refusal) => assert!(!refusal.reason().is_empty()),
+    thread_local! {
+        static FOLDER: tempfile::TempDir = folder();
     }
-    fs::remove_dir_all(&dir).unwrap();
+    let identity = identity();
+    for octets in [octets, &store::hostile::mended(&identity, octets)] {
+        match FOLDER.with(|folder| store::hostile::journal(folder.path(), &identity, octets)) {
+            Ok(records) => records.iter().for_each(|record| drop(records::read(record))),
+            Err(refusal) => assert!(!refusal.reason().is_empty()),
+        }
+    }
+}
+
+/// In memory, where the system has such a place: a journal is synced before it is believed.
+fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let place = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    tempfile::Builder::new().prefix("countersign-hostile-").tempdir_in(place).unwrap()
 }
 
 /// A page token of a list; only what this list gave out is taken.

@@ -21,6 +21,8 @@ mod files;
 mod filter;
 mod frame;
 mod group;
+#[cfg(feature = "hostile")]
+pub mod hostile;
 mod identity;
 mod index;
 mod indexer;

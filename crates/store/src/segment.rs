@@ -32,7 +32,7 @@ impl Segment {
         position.saturating_sub(self.first) + HEADER as u64
     }
 
-    fn octets(&self, store: &StoreId) -> Vec<u8> {
+    pub(crate) fn octets(&self, store: &StoreId) -> Vec<u8> {
         let mut octets = Vec::with_capacity(HEADER);
         octets.extend_from_slice(&MAGIC);
         octets.extend_from_slice(&VERSION.to_le_bytes());
