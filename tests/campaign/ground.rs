@@ -30,7 +30,7 @@ pub(crate) const SIGNER: &str = "intermediate-ca";
 pub(crate) const LINE: &str = "provisioner";
 pub(crate) const HUB: &str = "hub";
 /// A service is ready again within this; one that was built for debugging, beside other tests, takes longer.
-const READY: Duration = Duration::from_secs(if cfg!(debug_assertions) { 6 } else { 2 });
+pub(crate) const READY: Duration = Duration::from_secs(if cfg!(debug_assertions) { 6 } else { 2 });
 
 /// What a campaign has clients do, and what must hold afterwards.
 pub(crate) trait Work {

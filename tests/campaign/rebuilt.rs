@@ -1,12 +1,6 @@
 //! The index of a store of many records is gone: it is made anew while the service starts, which shows how far it is, and says the same.
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader},
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use api::journal::v1::record::Fact;
 use mfg::Tally;
@@ -16,6 +10,7 @@ use store::{EmbeddedStore, Head, Options, Position, Store as _};
 use crate::{
     ground::{SIGNER, Share, TECHNICIAN},
     inject::BINARY,
+    started::Started,
 };
 
 /// Devices of which each leaves two records: just enough for one line of progress, which comes with every 50,000 records, or a million.
@@ -33,19 +28,19 @@ fn a_lost_index_is_made_anew_with_progress_and_says_the_same() {
     let store = place.join(format!("{SIGNER}-store"));
     let before = Seen::of(&store);
     fs::remove_dir_all(store.join("index")).unwrap();
-    let started = Started::with(&place.join(format!("{SIGNER}.toml")), &place.join("rebuilt.log"));
-    for line in &started.progress {
-        println!("{line}");
-    }
+    let started = Started::new(SIGNER, &place);
+    let (took, progress) = (started.took, started.told("reading the journal"));
+    started.end();
+    progress.iter().for_each(|line| println!("{line}"));
     println!(
         "an index of {} records made anew: ready in {} ms, {} lines of progress",
         before.records,
-        started.took.as_millis(),
-        started.progress.len()
+        took.as_millis(),
+        progress.len()
     );
     let steps = usize::try_from(before.records / 50_000).unwrap();
-    assert!(steps > 0 && started.progress.len() == steps, "{} lines of progress", started.progress.len());
-    assert!(started.took <= READY, "ready after {:?}", started.took);
+    assert!(steps > 0 && progress.len() == steps, "{} lines of progress", progress.len());
+    assert!(took <= READY, "ready after {took:?}");
     let after = Seen::of(&store);
     assert!(before == after, "{before:?} is now {after:?}");
 }
@@ -100,35 +95,5 @@ impl Seen {
         assert!(devices.iter().all(|(at, found)| found.is_some_and(|found| found >= *at)), "every device is found");
         let tally = store.tally(&keys::lot(LOT)).unwrap();
         Self { records, head: store.head(), tally, devices: Looked(devices) }
-    }
-}
-
-/// A service that was started, and ended again when it was ready.
-struct Started {
-    took: Duration,
-    /// The lines of its log that say how far it is.
-    progress: Vec<String>,
-}
-
-impl Started {
-    fn with(config: &Path, log: &PathBuf) -> Self {
-        let began = Instant::now();
-        let mut service = Command::new(BINARY)
-            .args(["service", SIGNER, "--until-stdin-ends", "--config"])
-            .arg(config)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(fs::File::create(log).unwrap())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(service.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let took = began.elapsed();
-        let told = fs::read_to_string(log).unwrap();
-        assert!(line.starts_with("READY "), "{line}{told}");
-        drop(service.stdin.take());
-        assert!(service.wait().unwrap().success());
-        let progress = told.lines().filter(|line| line.contains("reading the journal")).map(str::to_owned).collect();
-        Self { took, progress }
     }
 }

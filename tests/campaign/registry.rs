@@ -20,7 +20,7 @@ use simulator::{BRAND, World};
 use crate::{
     book::Entries,
     deed::{Deed, Desk},
-    ground::{FACTORY, Ground, HUB, LINE, LOT, SIGNER, Work, facts, with_both_indexes},
+    ground::{FACTORY, Ground, HUB, LINE, SIGNER, Work, facts, with_both_indexes},
     inject::BINARY,
     story::{Act, Heard, Look, Sending, Story, Tellers, message_name, request_id},
 };

@@ -102,7 +102,7 @@ impl Custody {
         lots.receive_lot(request).await.unwrap().into_inner().lot.unwrap()
     }
 
-    /// Everything that is on record about this order, anywhere in the chain.
+    /// Everything that is on record about this order, anywhere in the chain, but what receivers report: that comes by itself.
     pub(crate) async fn picture(&self) -> Picture {
         let mut handoffs = BTreeMap::new();
         for (at, who) in [(At::RootCa, Who::Alice), (At::FactoryCa, Who::FactoryOperator)] {
@@ -110,7 +110,8 @@ impl Custody {
             let listed = self.chain.handoffs(who, at).list_handoffs(request).await.unwrap().into_inner();
             assert_eq!(listed.next_page_token, "", "all of it fits one page");
             let own = listed.handoffs.into_iter().filter(|h| h.facts.as_ref().unwrap().order == self.order);
-            handoffs.extend(own.map(|h| ((at.identity().0, h.facts.as_ref().unwrap().lot.clone()), h)));
+            let told = own.map(|handoff| Handoff { report: None, ..handoff });
+            handoffs.extend(told.map(|h| ((at.identity().0, h.facts.as_ref().unwrap().lot.clone()), h)));
         }
         let mut lots = BTreeMap::new();
         for (at, who) in [(At::FactoryCa, Who::FactoryOperator), (At::TechnicianCa, Who::TechnicianOperator)] {

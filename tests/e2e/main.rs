@@ -23,5 +23,6 @@ mod overdrawn;
 mod refusals;
 mod retry;
 mod rotation;
+mod suspended;
 mod trace;
 mod world;

@@ -1,6 +1,6 @@
 //! What an authority is made of.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use api::{Refusal, RequestId};
 use issuance::{Entropy, SerialSource, SigningKey};
@@ -47,6 +47,8 @@ pub struct Authority {
     pub(crate) latest: LatestTime,
     /// How the store stands.
     pub(crate) standing: RwLock<Standing>,
+    /// Held by whoever suspends it.
+    pub(crate) suspending: Mutex<()>,
     /// The brand's bundle; empty at a root-ca, whose registry says it.
     bundle: RwLock<Arc<Bundle>>,
 }
@@ -72,6 +74,7 @@ impl Authority {
             own_ca: None,
             latest: LatestTime::default(),
             standing: RwLock::default(),
+            suspending: Mutex::default(),
             bundle: RwLock::default(),
         }
     }

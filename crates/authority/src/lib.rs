@@ -8,6 +8,7 @@
 
 mod authority;
 mod clock;
+mod compare;
 mod complete;
 mod device;
 mod handoff;
@@ -27,7 +28,7 @@ pub use device::{DeviceOrder, InDoubt, IssuedDevice, Occasion, Written, check_wh
 pub use handoff::{AcceptOrder, Accepted, OfferOrder, Offered, release_expired_offers};
 pub use key::load_key;
 pub use line::{Line, LineLimits};
-pub use lots::{Lot, LotIssuer, Lots, not_received};
+pub use lots::{Lot, LotIssuer, Lots, MakeLot, Noted, Versions, make_lots, not_received};
 pub use metrics::tell_lots;
 pub use possession::OwnCa;
 pub use reconcile::Heard;

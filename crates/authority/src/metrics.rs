@@ -1,10 +1,11 @@
-//! What an authority tells at `/metrics`: its open lots, and what its line issues.
+//! What an authority tells at `/metrics`: whether it issues at all, its open lots, and what its line issues.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
 
 use api::Refusal;
 use mfg::{Tally, TallyFields};
+use records::{Standing, Suspended, keys};
 use service::metrics::{
     ByReason, Collector, Counter, DescriptorEncoder, Histogram, Metrics, exponential_buckets, tell_state, tell_states,
 };
@@ -14,7 +15,7 @@ use crate::{authority::Authority, device::IssuedDevice};
 /// Most lots whose units are told: a lot is a label. Those with the first ids; `lots_open` tells how many there are.
 const MOST_LOTS: usize = 200;
 
-/// Tells where the units of every open lot are, read from the store when somebody asks. Does not keep the authority alive.
+/// Tells why nothing is issued, if so, and where the units of every open lot are, when somebody asks. Does not keep the authority alive.
 pub fn tell_lots(authority: &Arc<Authority>, metrics: &Metrics) {
     metrics.collect(OpenLots(Arc::downgrade(authority)));
 }
@@ -24,6 +25,8 @@ struct OpenLots(Weak<Authority>);
 impl Collector for OpenLots {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Some(authority) = self.0.upgrade() else { return Ok(()) };
+        let help = "1 while nothing is issued for this reason";
+        tell_states(&mut encoder, "issuing_paused", help, pauses(authority.standing()))?;
         let lots = open_lots(&authority);
         let told = || lots.iter().take(MOST_LOTS);
         tell_state(&mut encoder, "lots_open", "Lots that units may be taken from", number(lots.len() as u64))?;
@@ -45,12 +48,23 @@ impl fmt::Debug for OpenLots {
     }
 }
 
+/// Every reason for which nothing is issued, and whether it holds.
+fn pauses(standing: Standing) -> [([(&'static str, &'static str); 1], i64); 3] {
+    let Standing { suspended, clock_behind, .. } = standing;
+    [
+        ("STORE_SUSPENDED", suspended == Some(Suspended::Restored)),
+        ("JOURNAL_ROLLED_BACK", suspended == Some(Suspended::RolledBack)),
+        ("CLOCK_BEHIND", clock_behind.is_some()),
+    ]
+    .map(|(reason, holds)| ([("reason", reason)], i64::from(holds)))
+}
+
 /// Every lot that can sign and is not closed, with its tally. A store that has stopped has none.
 fn open_lots(authority: &Authority) -> Vec<(String, Tally)> {
     let is_open = |tally: &Tally| TallyFields::from(*tally).closed == 0;
-    let tally = |lot: &Arc<crate::Lot>| authority.store().tally(&lot.tally).ok().flatten();
-    let lots = authority.lots.signing();
-    lots.iter().filter_map(|lot| tally(lot).filter(is_open).map(|tally| (lot.id.clone(), tally))).collect()
+    let tally = |id: &str| authority.store().tally(&keys::lot(id)).ok().flatten();
+    let lots = authority.lots.signing().into_iter();
+    lots.filter_map(|id| tally(&id).filter(is_open).map(|tally| (id, tally))).collect()
 }
 
 /// Provisioned units are written or in doubt; the others stand for themselves.

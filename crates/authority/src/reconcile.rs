@@ -1,7 +1,7 @@
-//! Coming back from a backup: nothing is issued until everybody was heard who may have seen more of the journal than the backup has.
+//! Coming back from an older state: nothing is issued until everybody was heard who may have seen more of the journal than it has.
 //!
 //! When nobody saw more, the lots go on. When somebody did, or is given up for lost, then certificates may be out that are not on
-//! record here, so nobody can say how many units are left: every lot and order of the backup is retired.
+//! record here, so nobody can say how many units are left: every lot and order of the older state is retired.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,15 +10,22 @@ use std::{
 
 use api::{
     Refusal, RequestId,
-    journal::v1::{StoreReconciled, record::Fact},
+    custody::v1::JournalHead,
+    journal::v1::{JournalSeen, StoreReconciled, record::Fact},
     store::v1::{ReconcileStoreRequest, SeenJournal},
 };
 use mfg::ManufacturerId;
-use records::{Caller, Once, Standing, commit_once, named, not_suspended, reconciled_unit, refuse_conflict, reused};
+use records::{
+    Caller, Once, Standing, Suspended, commit_once, named, not_suspended, read_at, reconciled_unit, refuse_conflict,
+    reused,
+};
 use store::Position;
 use tracing::{info, warn};
 
-use crate::authority::Authority;
+use crate::{
+    authority::Authority,
+    compare::{SEEN, at_least, not_held, read_seen_journal},
+};
 
 /// When a suspended store may have been reconciled, at the earliest.
 const OPERATORS_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
@@ -30,8 +37,8 @@ pub struct Heard {
     pub manufacturer: ManufacturerId,
     /// The journal had at least so many octets.
     pub position: u64,
-    /// A lot that it handed over and that is not on record here.
-    pub unknown_lot: Option<String>,
+    /// What it saw that is not on record here, whatever the position.
+    pub beyond: Option<String>,
 }
 
 impl Authority {
@@ -42,11 +49,8 @@ impl Authority {
     pub fn take_standing(&self) -> Result<Standing, Refusal> {
         let standing = Standing::of(self.store())?;
         *self.standing.write().unwrap_or_else(PoisonError::into_inner) = standing;
-        if standing.suspended {
-            warn!(
-                reason = "STORE_SUSPENDED",
-                "this store was restored from a backup: nothing is issued until it is reconciled"
-            );
+        if let Some(why) = standing.suspended {
+            warn!(reason = "STORE_SUSPENDED", "{}: nothing is issued until it is reconciled", words(why));
         }
         Ok(standing)
     }
@@ -62,8 +66,8 @@ impl Authority {
     /// # Errors
     /// `STORE_SUSPENDED`, `CLOCK_BEHIND`; what the store says.
     pub fn check_may_issue(&self) -> Result<(), Refusal> {
-        if self.standing().suspended {
-            let what = "this store was restored from a backup and is not reconciled yet";
+        if let Some(why) = self.standing().suspended {
+            let what = format!("{} and is not reconciled yet", words(why));
             return Err(Refusal::new("STORE_SUSPENDED", what).retry_after(OPERATORS_PATIENCE));
         }
         self.check_clock()
@@ -73,10 +77,10 @@ impl Authority {
     #[must_use]
     pub fn retired(&self, at: Position) -> Option<String> {
         let retires = self.standing().retires(at);
-        retires.then(|| "it is from before a restore that lost records, so nobody knows what is left of it".to_owned())
+        retires.then(|| "records were lost that came after it, so nobody knows what is left of it".to_owned())
     }
 
-    /// Who may have seen more of this journal than a backup of it has: the senders, those that a lot may go to, the own line.
+    /// Who may have seen more of this journal than an older state of it has: the senders, those that a lot may go to, the own line.
     #[must_use]
     pub fn acquaintances(&self, senders: impl Iterator<Item = ManufacturerId>) -> BTreeSet<ManufacturerId> {
         let mut all: BTreeSet<ManufacturerId> = senders.collect();
@@ -108,19 +112,23 @@ impl Authority {
             return if same { Ok(()) } else { Err(reused(&act, "content")) };
         }
         let standing = Standing::of(self.store())?;
-        let Some(restored_at) = standing.restored_at.filter(|_| standing.suspended) else {
+        let Some(restored_at) = standing.restored_at.filter(|_| standing.suspended.is_some()) else {
             return Err(not_suspended());
         };
+        let found_by = self.found_by(restored_at)?;
+        let acquaintances: BTreeSet<ManufacturerId> =
+            acquaintances.iter().chain(found_by.iter().map(|heard| &heard.manufacturer)).cloned().collect();
+        let heard: Vec<Heard> = heard.iter().cloned().chain(found_by).collect();
         if let Some(stranger) = lost.iter().find(|name| !acquaintances.contains(name)) {
             return Err(Refusal::malformed("lost", format!("{stranger} is nobody who could have seen this journal")));
         }
         let mut seen = read_seen(&request.seen)?;
-        for heard in heard {
+        for heard in &heard {
             let known = seen.entry(heard.manufacturer.clone()).or_default();
             *known = heard.position.max(*known);
         }
-        check_all_heard(acquaintances, &seen, &lost)?;
-        check_nobody_knows_more(restored_at, &seen, heard, &lost)?;
+        check_all_heard(&acquaintances, &seen, &lost)?;
+        check_nobody_knows_more(restored_at, &seen, &heard, &lost)?;
         let seen = seen
             .iter()
             .map(|(who, position)| SeenJournal { manufacturer: who.to_string(), journal_position: *position });
@@ -131,7 +139,7 @@ impl Authority {
             retires: !lost.is_empty(),
         };
         match commit_once(self.store(), &act, reconciled_unit(&act, fact)?)? {
-            Once::Committed(_) => info!(by = act.caller.by, lost = lost.len(), "the restored store is reconciled"),
+            Once::Committed(_) => info!(by = act.caller.by, lost = lost.len(), "the store is reconciled"),
             // The same request was faster.
             Once::Before(_) => {}
             Once::Refused(conflict) => return Err(refuse_conflict(&conflict, "")),
@@ -141,11 +149,30 @@ impl Authority {
 }
 
 impl Authority {
-    /// How far the journals of the receivers had come, as their tally reports said.
+    /// Who showed that the journal was put back, and with what, when the suspension that began here is about that.
+    fn found_by(&self, restored_at: Position) -> Result<Option<Heard>, Refusal> {
+        let Fact::JournalRolledBack(found) = read_at(self.store(), restored_at.as_u64())?.2 else { return Ok(None) };
+        let manufacturer = ManufacturerId::parse(&found.seen_by).map_err(named(mfg::IdRefusal::reason))?;
+        let head = found.head.unwrap_or_default();
+        Ok(Some(Heard { manufacturer, position: 0, beyond: Some(not_held(&head)) }))
+    }
+
+    /// What a peer was heard to have seen, with what it saw of the journal itself.
+    ///
+    /// # Errors
+    /// `REQUEST_MALFORMED`; what the store says.
+    pub fn heard(&self, heard: Heard, seen: &JournalHead) -> Result<Heard, Refusal> {
+        if self.accounts_for(heard.manufacturer.as_str(), seen)? {
+            return Ok(heard);
+        }
+        Ok(Heard { position: at_least(seen).max(heard.position), beyond: Some(not_held(seen)), ..heard })
+    }
+
+    /// How far the journals of the others had come, as their tally reports said and as they showed them.
     ///
     /// # Errors
     /// What the store says.
-    pub fn seen_of_receivers(&self) -> Result<BTreeMap<String, u64>, Refusal> {
+    pub fn seen_journals(&self) -> Result<BTreeMap<String, u64>, Refusal> {
         let mut seen = BTreeMap::new();
         records::every(self.store(), "handoffs", |lot, _| {
             let handoff = self.handoff(self.manufacturer.as_str(), lot)?;
@@ -155,7 +182,21 @@ impl Authority {
             }
             Ok(())
         })?;
+        records::every(self.store(), SEEN, |_, record| {
+            let JournalSeen { manufacturer, head, .. } = read_seen_journal(record)?;
+            let known = seen.entry(manufacturer).or_default();
+            *known = at_least(&head.unwrap_or_default()).max(*known);
+            Ok(())
+        })?;
         Ok(seen)
+    }
+}
+
+/// How a suspension is told.
+fn words(why: Suspended) -> &'static str {
+    match why {
+        Suspended::Restored => "this store was restored from a backup",
+        Suspended::RolledBack => "this store was put back to an older state: a peer saw what its journal does not hold",
     }
 }
 
@@ -196,7 +237,7 @@ fn check_nobody_knows_more(
     lost: &BTreeSet<ManufacturerId>,
 ) -> Result<(), Refusal> {
     let refuse = |who: &ManufacturerId, what: String| {
-        Err(Refusal::new("JOURNAL_ROLLED_BACK", format!("{who} {what}; the backup ends at {restored_at}"))
+        Err(Refusal::new("JOURNAL_ROLLED_BACK", format!("{who} {what}; the older state ends at {restored_at}"))
             .with("manufacturer", who)
             .with("restored_at", restored_at))
     };
@@ -204,10 +245,9 @@ fn check_nobody_knows_more(
     if let Some((who, position)) = seen.iter().find(ahead) {
         return refuse(who, format!("saw this journal up to {position}"));
     }
-    match heard.iter().find_map(|heard| heard.unknown_lot.as_ref().map(|lot| (&heard.manufacturer, lot))) {
-        Some((who, lot)) if !lost.contains(who) => {
-            refuse(who, format!("handed over lot {lot}, which is not on record here"))
-        }
-        Some(_) | None => Ok(()),
+    let beyond = heard.iter().filter(|heard| !lost.contains(&heard.manufacturer));
+    match beyond.filter_map(|heard| Some((&heard.manufacturer, heard.beyond.clone()?))).next() {
+        Some((who, what)) => refuse(who, what),
+        None => Ok(()),
     }
 }

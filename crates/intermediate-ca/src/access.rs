@@ -43,6 +43,7 @@ pub(crate) const TABLE: Table = &[
     any("/countersign.handoff.v1.HandoffService/GetOffer", &[Role::Operator, Role::IntermediateCa]),
     any("/countersign.handoff.v1.HandoffService/AcceptHandoff", &[Role::Operator, Role::IntermediateCa]),
     any("/countersign.handoff.v1.HandoffService/ReportTally", &[Role::Operator, Role::IntermediateCa]),
+    any("/countersign.handoff.v1.HandoffService/CompareJournals", &[Role::IntermediateCa]),
     own("/countersign.handoff.v1.HandoffService/ApproveReinstatement", OPERATORS),
     own("/countersign.manifest.v1.ManifestService/PutManifest", OPERATORS),
     any("/countersign.manifest.v1.ManifestService/GetManifest", &[Role::Operator, Role::Auditor, Role::IntermediateCa]),

@@ -10,6 +10,7 @@
 mod access;
 mod bundle;
 mod close;
+mod compare;
 mod config;
 mod lots;
 mod peers;

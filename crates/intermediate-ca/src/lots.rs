@@ -1,6 +1,6 @@
-//! Lots on disk and on record: loading them at start, and telling about them.
+//! Lots on disk and on record: noting them at start, making them when they are needed, and telling about them.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use api::{
     Refusal,
@@ -8,7 +8,7 @@ use api::{
     journal::v1::{LotAccepting, LotReceived, record::Fact},
     lot::v1::{Lot as WireLot, LotState},
 };
-use authority::{Authority, Lot, LotIssuer};
+use authority::{Authority, Lot, LotIssuer, Noted, Versions};
 use bytes::Bytes;
 use issuance::{Issuer, LoadOptions, OrderProfiles, SoftwareKey};
 use mfg::SignedTerms;
@@ -117,6 +117,21 @@ impl LotOnRecord {
         }
     }
 
+    /// The lot key's.
+    ///
+    /// # Errors
+    /// `JOURNAL_DAMAGED` when the record has none.
+    pub(crate) fn key_digest(&self) -> Result<Sha256, Refusal> {
+        let octets = match &self.stage {
+            Stage::Accepting(accepting) => &accepting.key_digest,
+            Stage::Received(received) | Stage::Closing(received, _) | Stage::Closed(received, _) => {
+                &received.key_digest
+            }
+        };
+        let what = || Refusal::new("JOURNAL_DAMAGED", format!("the record at {} names no key", self.at));
+        Sha256::from_slice(octets).ok_or_else(what)
+    }
+
     /// What passes from whom.
     pub(crate) fn facts(&self) -> Option<&HandoffFacts> {
         match &self.stage {
@@ -128,54 +143,82 @@ impl LotOnRecord {
     }
 }
 
-/// Loads every received lot at start, and finishes closing those that a crash left half closed. A lot whose key cannot be loaded
-/// still answers retries, and says why it cannot sign.
+/// What is there at start.
+#[derive(Debug)]
+pub(crate) struct AtStart {
+    /// Received lots, closed ones included.
+    pub(crate) lots: usize,
+    /// Key files that no lot on record has: a crash between a key and its record leaves one, and nobody knows of it. It is not
+    /// destroyed: when an older journal was put in place by mistake, it is the key of a lot that only the newer one knows.
+    pub(crate) stray_keys: Vec<String>,
+}
+
+/// Notes every received lot, at start; each is made when it is asked for. Finishes closing those that a crash left half closed, and destroys
+/// the keys of those that sign nothing more.
 ///
 /// # Errors
 /// What the store says; `JOURNAL_DAMAGED` when a lot's record does not read; `KEY_...` when a closed lot's key cannot be destroyed.
-pub(crate) fn load_all(receiver: &Receiver) -> Result<usize, Refusal> {
+pub(crate) fn note_all(receiver: &Arc<Receiver>) -> Result<AtStart, Refusal> {
     let authority = &receiver.authority;
-    let mut loaded = 0;
+    let weak = Arc::downgrade(receiver);
+    authority.lots.make_with(Box::new(move |id| match weak.upgrade() {
+        Some(receiver) => made(&receiver, id),
+        None => Ok(Versions::default()),
+    }));
+    let (mut noted, mut keys) = (0, BTreeSet::new());
     records::every(authority.store(), "lots", |id, record| {
         let lot = LotOnRecord::from_record(authority.store(), record)?;
-        let Some(received) = lot.received() else {
-            authority.lots.wait_for(id);
-            return Ok(());
-        };
-        let terms = received.terms.clone().unwrap_or_default();
-        let terms = SignedTerms::verify(&terms.terms, &terms.signature, &authority.bundle())
-            .map_err(named(mfg::TermsRefusal::reason))?;
-        match &lot.stage {
-            Stage::Accepting(_) => return Ok(()),
-            Stage::Received(received) => match authority.retired(lot.at) {
-                None => load_open(receiver, id, received, terms)?,
-                Some(why) => {
-                    authority.lots.put(described(receiver, received, terms, LotIssuer::Gone(why))?);
-                    let key = wire::read_digest("key_digest", &received.key_digest)?;
-                    receiver.lot_keys.destroy(&key_file(&key)).map_err(named(SecretError::reason))?;
-                }
-            },
-            Stage::Closing(received, _) | Stage::Closed(received, _) => {
-                authority.lots.put(described(receiver, received, terms, LotIssuer::Closed)?);
-                close::finish(receiver, id)?;
+        let key = key_file(&lot.key_digest()?);
+        let is_open = match &lot.stage {
+            Stage::Accepting(_) => {
+                keys.insert(key);
+                authority.lots.wait_for(id);
+                return Ok(());
             }
+            Stage::Received(_) => authority.retired(lot.at).is_none(),
+            Stage::Closing(..) => {
+                close::finish(receiver, id)?;
+                false
+            }
+            Stage::Closed(..) => false,
+        };
+        authority.lots.note(id, if is_open { Noted::Open } else { Noted::Ended });
+        if is_open {
+            keys.insert(key);
+        } else {
+            receiver.lot_keys.destroy(&key).map_err(named(SecretError::reason))?;
         }
-        loaded += 1;
+        noted += 1;
         Ok(())
     })?;
-    Ok(loaded)
+    let mut stray_keys = receiver.lot_keys.names().map_err(named(SecretError::reason))?;
+    stray_keys.retain(|name| !keys.contains(name));
+    for file in &stray_keys {
+        warn!(file, "a lot key belongs to no lot on record: remove it, if the journal here is the newest");
+    }
+    Ok(AtStart { lots: noted, stray_keys })
 }
 
-fn load_open(receiver: &Receiver, id: &str, received: &LotReceived, terms: SignedTerms) -> Result<(), Refusal> {
-    let lot = match load(receiver, received, terms.clone()) {
-        Ok(lot) => lot,
-        Err(refusal) => {
-            warn!(lot = id, %refusal, "a lot cannot sign");
-            described(receiver, received, terms, LotIssuer::Gone(refusal.to_string()))?
-        }
+/// What is known of a lot. One whose key cannot be loaded still answers retries, and says why it cannot sign.
+fn made(receiver: &Receiver, id: &str) -> Result<Versions, Refusal> {
+    let authority = &receiver.authority;
+    let lot = LotOnRecord::of(authority.store(), id)?;
+    let Some(received) = lot.received() else { return Ok(Versions::default()) };
+    let terms = received.terms.clone().unwrap_or_default();
+    let terms = SignedTerms::verify(&terms.terms, &terms.signature, &authority.bundle())
+        .map_err(named(mfg::TermsRefusal::reason))?;
+    let issuer = match (&lot.stage, authority.retired(lot.at)) {
+        (Stage::Accepting(_) | Stage::Closing(..) | Stage::Closed(..), _) => LotIssuer::Closed,
+        (Stage::Received(_), Some(why)) => LotIssuer::Gone(why),
+        (Stage::Received(_), None) => match load(receiver, received, terms.clone()) {
+            Ok(lot) => return Ok(Versions { current: Some(lot), ..Versions::default() }),
+            Err(refusal) => {
+                warn!(lot = id, %refusal, "a lot cannot sign");
+                LotIssuer::Gone(refusal.to_string())
+            }
+        },
     };
-    receiver.authority.lots.put(lot);
-    Ok(())
+    Ok(Versions { current: Some(described(receiver, received, terms, issuer)?), ..Versions::default() })
 }
 
 /// A received lot, ready to sign with its key from disk.

@@ -8,6 +8,7 @@ use std::{
 use api::{
     Refusal, RequestId,
     custody::v1::{Handoff, HandoffState},
+    handoff::v1::CompareJournalsRequest,
     store::v1::ReconcileStoreRequest,
 };
 use authority::{Heard, complete_open_intents};
@@ -27,7 +28,7 @@ pub(crate) struct ReceiversPeers(pub(crate) Arc<Receiver>);
 impl Peers for ReceiversPeers {
     fn seen(&self) -> Result<BTreeMap<String, u64>, Refusal> {
         let authority = &self.0.authority;
-        let mut seen = authority.seen_of_receivers()?;
+        let mut seen = authority.seen_journals()?;
         records::every(authority.store(), "lots", |_, record| {
             let lot = LotOnRecord::from_record(authority.store(), record)?;
             if let (Some(received), Some(facts)) = (lot.received(), lot.facts()) {
@@ -43,7 +44,7 @@ impl Peers for ReceiversPeers {
         let mut heard = Vec::new();
         for sender in self.0.upstreams.all() {
             match self.0.upstreams.handoffs(sender).await {
-                Ok(handoffs) => heard.push(self.judge(sender, &handoffs)?),
+                Ok(handoffs) => heard.push(self.judge(sender, &handoffs).await?),
                 Err(refusal) => warn!(%sender, %refusal, "a sender was not heard"),
             }
         }
@@ -60,8 +61,8 @@ impl Peers for ReceiversPeers {
             let acquaintances = authority.acquaintances(senders.into_iter());
             authority.reconcile(caller, &request, &acquaintances, &heard)?;
             authority.take_standing()?;
-            let (lots, completed) = (lots::load_all(&receiver)?, complete_open_intents(authority)?);
-            info!(lots, completed, "lots loaded again, open intents completed");
+            let (found, completed) = (lots::note_all(&receiver)?, complete_open_intents(authority)?);
+            info!(lots = found.lots, completed, "lots noted again, open intents completed");
             Ok(())
         };
         self.0.authority.seams.workers.run(work).await
@@ -73,10 +74,13 @@ impl Peers for ReceiversPeers {
 }
 
 impl ReceiversPeers {
-    /// What a sender's list of handoffs to us says about our journal.
-    fn judge(&self, sender: &ManufacturerId, handoffs: &[Handoff]) -> Result<Heard, Refusal> {
+    /// What a sender saw of our journal, and what its list of handoffs to us says about it.
+    async fn judge(&self, sender: &ManufacturerId, handoffs: &[Handoff]) -> Result<Heard, Refusal> {
         let store = self.0.authority.store();
-        let mut heard = Heard { manufacturer: sender.clone(), position: 0, unknown_lot: None };
+        let mut heard = Heard { manufacturer: sender.clone(), position: 0, beyond: None };
+        if let Some(seen) = self.0.upstreams.compare(sender, CompareJournalsRequest::default()).await?.seen {
+            heard = self.0.authority.heard(heard, &seen)?;
+        }
         for handoff in handoffs {
             if let Some(report) = &handoff.report {
                 heard.position = report.journal_position.max(heard.position);
@@ -89,7 +93,7 @@ impl ReceiversPeers {
                 }
             };
             if ours && store.get(&keys::lot(&lot)).map_err(|e| refuse_store(&e))?.is_none() {
-                heard.unknown_lot = Some(lot);
+                heard.beyond = Some(format!("handed over lot {lot}, which is not on record here"));
             }
         }
         Ok(heard)

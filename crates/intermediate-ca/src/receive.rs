@@ -23,7 +23,7 @@ use service::secret::{SecretDirectory, SecretError};
 use store::{Claim, Entry, Position, Rule, TallyMove};
 
 pub(crate) use check::sender_key;
-pub(crate) use upstream::Upstreams;
+pub(crate) use upstream::{Upstream, Upstreams};
 
 use crate::{
     lots::{self, LotOnRecord, Stage},
@@ -43,7 +43,7 @@ impl Receiver {
     /// Receives a lot from its sender. Safe to repeat.
     ///
     /// # Errors
-    /// `UPSTREAM_UNKNOWN`, `UPSTREAM_UNREACHABLE`, every refusal of the sender, `TERMS_...`, `OFF_ROUTE`, `OFFER_MISMATCH`, what
+    /// `STORE_SUSPENDED`, `UPSTREAM_UNKNOWN`, `UPSTREAM_UNREACHABLE`, every refusal of the sender, `TERMS_...`, `OFF_ROUTE`, `OFFER_MISMATCH`, what
     /// verifying the chain says, `REQUEST_ID_REUSED`.
     pub(crate) async fn receive(self: &Arc<Self>, act: Act, from: ManufacturerId, lot: LotId) -> Result<(), Refusal> {
         let (at, accepting) = match self.on_record(&act, &from, &lot).await? {
@@ -54,6 +54,7 @@ impl Receiver {
             None => {
                 let papers = Arc::new(self.upstreams.offer(&from, &lot).await?);
                 self.fetch_manifest(&act, &from, &lot, &papers).await?;
+                self.compare_before(&from).await?;
                 let this = Arc::clone(self);
                 let (act, lot) = (act.clone(), lot.clone());
                 self.blocking(move || this.accept(&act, &from, &lot, &papers)).await?
@@ -91,7 +92,7 @@ impl Receiver {
         self.blocking(move || this.authority.keep_manifest(&act, &octets).map(|_| ())).await
     }
 
-    async fn blocking<T, F>(&self, work: F) -> Result<T, Refusal>
+    pub(crate) async fn blocking<T, F>(&self, work: F) -> Result<T, Refusal>
     where
         T: Send + 'static,
         F: FnOnce() -> Result<T, Refusal> + Send + 'static,
@@ -162,14 +163,18 @@ impl Receiver {
         let mut unit = act.unit(Fact::LotAccepting(accepting.clone()));
         unit.claims = vec![Claim { key: keys::lot(lot.as_str()), rule: Rule::Absent }];
         unit.entry = Some(Entry::new("lots", lot.as_str()).map_err(named(store::EntryInvalid::reason))?);
-        match commit_once(self.authority.store(), act, unit)? {
-            Once::Committed(committed) => {
+        let forget = || self.lot_keys.destroy(&lots::key_file(&digest)).map_err(named(SecretError::reason));
+        match commit_once(self.authority.store(), act, unit) {
+            Ok(Once::Committed(committed)) => {
                 self.authority.lots.wait_for(lot.as_str());
                 Ok((committed.position, accepting))
             }
+            // Nothing is on record, for certain.
+            Err(full) if full.reason() == "STORE_FULL" => forget().and(Err(full)),
+            Err(unsure) => Err(unsure),
             // The same request, or another for this lot, was faster: what it put on record is as good.
-            Once::Before(_) | Once::Refused(_) => {
-                self.lot_keys.destroy(&lots::key_file(&digest)).map_err(named(SecretError::reason))?;
+            Ok(Once::Before(_) | Once::Refused(_)) => {
+                forget()?;
                 match self.asked_before(act, from, lot)? {
                     Some(LotOnRecord { at, stage: Stage::Accepting(accepting) }) => Ok((at, *accepting)),
                     Some(_) | None => Err(Refusal::new("IN_PROGRESS", format!("lot {lot} is being received"))

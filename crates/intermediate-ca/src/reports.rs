@@ -17,6 +17,9 @@ use crate::{
     receive::Receiver,
 };
 
+/// How long the senders are waited for before the reports.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The reporter of one manufacturer.
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
@@ -79,7 +82,8 @@ pub(crate) fn start(receiver: &Arc<Receiver>, every: Duration) {
 }
 
 async fn report_all(receiver: &Arc<Receiver>) -> Result<(), Refusal> {
-    if receiver.authority.standing().suspended {
+    receiver.compare_all(PATIENCE).await;
+    if receiver.authority.standing().suspended.is_some() {
         // What it would say is the past, and its senders know better.
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! The intermediate-ca as a process: reads its files, opens its store, loads its lots, completes what a crash left, and serves.
+//! The intermediate-ca as a process: reads its files, opens its store, notes its lots, completes what a crash left, and serves.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use api::{
 };
 use authority::{
     Authority, HandoffRpc, IssuanceRpc, Line, LineLimits, ManifestRpc, PossessionRpc, Seams, complete_open_intents,
-    load_key, release_expired_offers, tell_lots,
+    load_key, make_lots, release_expired_offers, tell_lots,
 };
 use issuance::{Entropy, Instance, SerialSource, SoftwareKey, SystemEntropy};
 use mfg::ManufacturerId;
@@ -29,10 +29,13 @@ use crate::{
     config::Config,
     lots,
     peers::ReceiversPeers,
-    receive::{Receiver, Upstreams},
+    receive::{Receiver, Upstream, Upstreams},
     reports,
     rpc::LotRpc,
 };
+
+/// How long the senders are waited for at start. Who is not heard in that time is compared with at every report.
+const AT_START: Duration = Duration::from_millis(500);
 
 /// The intermediate-ca service.
 #[derive(Debug, Clone, Copy, Default)]
@@ -79,11 +82,13 @@ impl Service for IntermediateCa {
         let refused = |e: api::Refusal| StartError::refused(e.reason(), e);
         authority.take_standing().map_err(refused)?;
         authority.take_clock().map_err(refused)?;
-        let lots = lots::load_all(&receiver).map_err(refused)?;
+        let found = lots::note_all(&receiver).map_err(refused)?;
+        // Before anything is signed, also what a crash left open: a journal that was put back would sign it again.
+        receiver.compare_all(AT_START).await;
         let completed = complete_open_intents(&authority).map_err(refused)?;
         release_expired_offers(&authority).map_err(refused)?;
         context.follow("bundle", bundle);
-        info!(lots, completed, "lots loaded, open intents completed");
+        info!(lots = found.lots, stray_keys = found.stray_keys.len(), completed, "lots noted, open intents completed");
 
         reports::start(&receiver, Duration::from_secs(config.custody.report_every_seconds.max(1)));
         let (line, workers) =
@@ -91,6 +96,7 @@ impl Service for IntermediateCa {
         let limit = context.limits().message_bytes();
         line.tell(context.metrics());
         tell_lots(&authority, context.metrics());
+        make_lots(&authority);
         let peers = Arc::new(ReceiversPeers(Arc::clone(&receiver)));
         let mut routes = tonic::service::Routes::builder();
         routes
@@ -143,7 +149,8 @@ fn upstreams(config: &Config, context: &Context) -> Result<Upstreams, StartError
         let expected = ExpectedPeer { manufacturer: upstream.manufacturer.clone(), role: upstream.role };
         let id = ManufacturerId::parse(upstream.manufacturer.as_str())
             .map_err(|e| StartError::unusable("CONFIG_INVALID", e))?;
-        upstreams.insert(id, context.connect(&upstream.address, expected)?);
+        let channel = context.connect(&upstream.address, expected)?;
+        upstreams.insert(id, Upstream { channel, role: upstream.role });
     }
     Ok(Upstreams(upstreams))
 }

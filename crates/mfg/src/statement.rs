@@ -25,6 +25,8 @@ pub enum StatementKind {
     Reinstatement,
     /// A manufacturer replaces its identity key.
     KeyRotation,
+    /// A manufacturer shows a peer how far a journal of its own has come.
+    JournalHead,
 }
 
 impl StatementKind {
@@ -37,6 +39,7 @@ impl StatementKind {
             Self::TallyReport => b"countersign/tally-report/v1\0",
             Self::Reinstatement => b"countersign/reinstatement/v1\0",
             Self::KeyRotation => b"countersign/key-rotation/v1\0",
+            Self::JournalHead => b"countersign/journal-head/v1\0",
         }
     }
 }
@@ -77,6 +80,7 @@ impl StatementRefusal {
             StatementKind::TallyReport => "TALLY_REPORT_INVALID",
             StatementKind::Reinstatement => "REINSTATEMENT_INVALID",
             StatementKind::KeyRotation => "KEY_ROTATION_INVALID",
+            StatementKind::JournalHead => "JOURNAL_HEAD_INVALID",
         }
     }
 }
@@ -167,6 +171,25 @@ impl Statement {
         encode::element(&mut content, encode::OCTET_STRING, former.as_bytes());
         encode::element(&mut content, encode::OCTET_STRING, new.as_bytes());
         Self::of(StatementKind::KeyRotation, &encode::sequence(&content))
+    }
+
+    /// The journal of one of a manufacturer's services holds a record, with this value of the hash chain after it. `at` is in seconds since
+    /// 1970. `JournalHeadStatement` of docs/handoff.asn1.
+    #[must_use]
+    pub fn journal_head(
+        manufacturer: &ManufacturerId,
+        service: &str,
+        newest_record: u64,
+        chain: &Sha256,
+        at: u64,
+    ) -> Self {
+        let mut content = Vec::with_capacity(112);
+        encode::text(&mut content, manufacturer.as_str());
+        encode::text(&mut content, service);
+        encode::integer(&mut content, newest_record);
+        encode::element(&mut content, encode::OCTET_STRING, chain.as_bytes());
+        encode::integer(&mut content, at);
+        Self::of(StatementKind::JournalHead, &encode::sequence(&content))
     }
 
     fn of(kind: StatementKind, der: &[u8]) -> Self {

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use api::{Refusal, RequestId, journal::v1::record::Fact, store::v1::ReconcileStoreRequest};
+use api::{Refusal, journal::v1::record::Fact};
 use mfg::ManufacturerId;
-use records::{Caller, Peers, clock_not_behind, not_suspended, read, refuse_store};
+use records::{Peers, read, refuse_store};
 use store::{Position, Store};
 
 /// The line, which issues nothing itself and is never suspended.
@@ -13,7 +13,6 @@ pub(crate) struct LinesPeers {
     pub(crate) manufacturer: ManufacturerId,
 }
 
-#[tonic::async_trait]
 impl Peers for LinesPeers {
     /// Asked after a restore alone, so it reads the whole journal.
     fn seen(&self) -> Result<BTreeMap<String, u64>, Refusal> {
@@ -30,13 +29,5 @@ impl Peers for LinesPeers {
             }
             from = page.next;
         }
-    }
-
-    async fn reconcile(&self, _: Caller, _: ReconcileStoreRequest) -> Result<(), Refusal> {
-        Err(not_suspended())
-    }
-
-    fn accept_clock(&self, _: Caller, _: RequestId) -> Result<(), Refusal> {
-        Err(clock_not_behind())
     }
 }

@@ -111,6 +111,8 @@ fn kind(fact: &Fact) -> u16 {
         Fact::StoreReconciled(_) => 71,
         Fact::ClockBehind(_) => 72,
         Fact::ClockRight(_) => 73,
+        Fact::JournalSeen(_) => 74,
+        Fact::JournalRolledBack(_) => 75,
         Fact::OutboxAskedAgain(_) => 80,
         Fact::OutboxSentAgain(_) => 81,
         Fact::OutboxReleased(_) => 82,

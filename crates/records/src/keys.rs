@@ -103,6 +103,12 @@ pub fn clock() -> Key {
     Key::new("clock", &[])
 }
 
+/// What a service of another manufacturer last showed of its journal.
+#[must_use]
+pub fn seen_journal(manufacturer: &str, service: &str) -> Key {
+    Key::new("seen-journal", &[manufacturer.as_bytes(), service.as_bytes()])
+}
+
 /// The reconciliation after a restore.
 #[must_use]
 pub fn reconciled(restored_at: u64) -> Key {

@@ -26,5 +26,5 @@ pub use open::{OpenedStore, init_store, open_store};
 pub use read::{read, read_at, replayed};
 pub use refuse::{named, refuse_conflict, refuse_store};
 pub use scan::{every, scan};
-pub use standing::{Behind, Standing, reconciled_unit, restored_unit};
+pub use standing::{Behind, Standing, Suspended, reconciled_unit, restored_unit, rolled_back_unit};
 pub use store_rpc::{Peers, StoreRpc, clock_not_behind, not_suspended};

@@ -1,11 +1,13 @@
-//! Whether a store may be issued from: what restoring it, reconciling it, and a clock that jumps put on record.
+//! Whether a store may be issued from: what restoring it, what peers saw of it, reconciling it, and a clock that jumps put on record.
 //!
 //! A backup is an older state of a journal, and nothing in the store tells what came after. So a restored store of a CA says that it is
-//! one, in its own journal, and issues nothing until those who saw more of it were heard.
+//! one, in its own journal, and issues nothing until those who saw more of it were heard. One that was put back without a restore says so
+//! as soon as somebody shows what it does not hold.
 
 use api::{
     Refusal,
-    journal::v1::{StoreReconciled, StoreRestored, record::Fact},
+    custody::v1::JournalHead,
+    journal::v1::{JournalRolledBack, StoreReconciled, StoreRestored, record::Fact},
 };
 use pki::UnixTime;
 use store::{Claim, Entry, Head, Position, Rule, Store, Unit};
@@ -20,14 +22,25 @@ const ISSUING: [&str; 2] = ["root-ca", "intermediate-ca"];
 /// How a store stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Standing {
-    /// Where the backup ended that it was last restored from.
+    /// Where the backup ended that it was last restored from, or where it was last found to be put back.
     pub restored_at: Option<Position>,
-    /// It was restored and not reconciled yet.
-    pub suspended: bool,
+    /// Why it is to be reconciled before anything is issued.
+    pub suspended: Option<Suspended>,
     /// What was in the journal before this position signs nothing more.
     pub retired_before: Option<Position>,
+    /// When that was last decided: what peers saw of the journal until then is given up.
+    pub gave_up_at: Option<UnixTime>,
     /// The clock was found behind the journal, and is not right yet.
     pub clock_behind: Option<Behind>,
+}
+
+/// Why a store is suspended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suspended {
+    /// It was made of a backup.
+    Restored,
+    /// A peer saw what its journal does not hold.
+    RolledBack,
 }
 
 /// A clock that jumped back.
@@ -51,15 +64,21 @@ impl Standing {
     pub fn of(store: &dyn Store) -> Result<Self, Refusal> {
         let mut standing = Self { clock_behind: behind(store)?, ..Self::default() };
         every(store, LIST, |_, record| {
-            match read(record)?.1 {
+            let (entry, fact) = read(record)?;
+            match fact {
                 Fact::StoreRestored(restored) => {
                     standing.restored_at = Some(record.position);
-                    standing.suspended = restored.suspended;
+                    standing.suspended = restored.suspended.then_some(Suspended::Restored);
+                }
+                Fact::JournalRolledBack(_) => {
+                    standing.restored_at = Some(record.position);
+                    standing.suspended = Some(Suspended::RolledBack);
                 }
                 Fact::StoreReconciled(reconciled) => {
-                    standing.suspended = false;
+                    standing.suspended = None;
                     if reconciled.retires {
                         standing.retired_before = Some(Position::from_u64(reconciled.restored_at));
+                        standing.gave_up_at = Some(UnixTime::new(entry.at));
                     }
                 }
                 _ => {
@@ -94,6 +113,18 @@ pub fn restored_unit(now: UnixTime, service: &str, manufacturer: &str, end: Head
     let act = Act { at: now, caller: Caller::service(manufacturer), request: None };
     let mut unit = act.unit(Fact::StoreRestored(StoreRestored { suspended: ISSUING.contains(&service) }));
     unit.entry = Some(entry(end.position, "restored")?);
+    Ok(unit)
+}
+
+/// The unit that says that a journal, which ends here, does not hold what a peer saw of it.
+///
+/// # Errors
+/// As [`restored_unit`].
+pub fn rolled_back_unit(act: &Act, end: Head, seen_by: &str, head: &JournalHead) -> Result<Unit, Refusal> {
+    // Its name comes before that of its reconciliation, which may begin with the same place.
+    let fact = JournalRolledBack { seen_by: seen_by.to_owned(), head: Some(head.clone()) };
+    let mut unit = act.unit(Fact::JournalRolledBack(fact));
+    unit.entry = Some(entry(end.position, "put back")?);
     Ok(unit)
 }
 

@@ -18,7 +18,7 @@ use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, service::RoutesBuilder};
 use tracing::info;
 
-use crate::{Caller, OpenedStore, Standing, refuse_store, wire};
+use crate::{Caller, OpenedStore, Standing, Suspended, refuse_store, wire};
 
 /// Copies that are read at the same time.
 const COPIES: usize = 2;
@@ -27,45 +27,38 @@ const AHEAD: usize = 4;
 /// How long a reader may take to make room for one more piece.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a service knows of others, and they of it.
+/// What a service knows of others, and they of it. As it stands here, of a service whose store is never suspended.
 #[tonic::async_trait]
 pub trait Peers: Send + Sync + 'static {
     /// What this service last saw of the journals of others, by manufacturer. Blocks.
     ///
     /// # Errors
     /// What the store says.
-    fn seen(&self) -> Result<BTreeMap<String, u64>, Refusal>;
+    fn seen(&self) -> Result<BTreeMap<String, u64>, Refusal> {
+        Ok(BTreeMap::new())
+    }
 
     /// Ends the suspension of a restored store.
     ///
     /// # Errors
     /// `STORE_NOT_SUSPENDED`, `RECONCILIATION_INCOMPLETE`, `JOURNAL_ROLLED_BACK`, `REQUEST_ID_REUSED`.
-    async fn reconcile(&self, caller: Caller, request: proto::ReconcileStoreRequest) -> Result<(), Refusal>;
+    async fn reconcile(&self, _: Caller, _: proto::ReconcileStoreRequest) -> Result<(), Refusal> {
+        Err(not_suspended())
+    }
 
     /// Takes the clock as right. Blocks.
     ///
     /// # Errors
     /// `CLOCK_NOT_BEHIND`, `REQUEST_ID_REUSED`.
-    fn accept_clock(&self, caller: Caller, request: RequestId) -> Result<(), Refusal>;
-}
-
-/// Of a service whose store is never suspended and that saw nobody's journal.
-struct NoPeers;
-
-#[tonic::async_trait]
-impl Peers for NoPeers {
-    fn seen(&self) -> Result<BTreeMap<String, u64>, Refusal> {
-        Ok(BTreeMap::new())
-    }
-
-    async fn reconcile(&self, _: Caller, _: proto::ReconcileStoreRequest) -> Result<(), Refusal> {
-        Err(not_suspended())
-    }
-
     fn accept_clock(&self, _: Caller, _: RequestId) -> Result<(), Refusal> {
         Err(clock_not_behind())
     }
 }
+
+/// Of a service that saw nobody's journal.
+struct NoPeers;
+
+impl Peers for NoPeers {}
 
 /// There is nothing to accept.
 #[must_use]
@@ -207,9 +200,10 @@ fn read_on(mut copy: StoreCopy) -> Option<(Piece, StoreCopy)> {
 
 fn store_to_wire(identity: &StoreIdentity, head: Head, standing: &Standing) -> proto::Store {
     let state = match (standing.suspended, standing.clock_behind) {
-        (true, _) => proto::StoreState::Suspended,
-        (false, Some(_)) => proto::StoreState::ClockBehind,
-        (false, None) => proto::StoreState::Serving,
+        (Some(Suspended::Restored), _) => proto::StoreState::Suspended,
+        (Some(Suspended::RolledBack), _) => proto::StoreState::RolledBack,
+        (None, Some(_)) => proto::StoreState::ClockBehind,
+        (None, None) => proto::StoreState::Serving,
     };
     proto::Store {
         state: state.into(),

@@ -24,7 +24,7 @@ use store::{Claim, Conflict, Entry, Record, Rule};
 #[cfg(test)]
 pub(crate) use approve::approval;
 pub(crate) use draft::TermsProfile;
-pub(crate) use lot::{DeviceRoot, load_all};
+pub(crate) use lot::{DeviceRoot, note_all};
 use record::OrderOnRecord;
 
 /// An operator who may approve orders.

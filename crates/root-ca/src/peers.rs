@@ -15,7 +15,7 @@ pub(crate) struct BrandsPeers(pub(crate) Arc<Orders>);
 #[tonic::async_trait]
 impl Peers for BrandsPeers {
     fn seen(&self) -> Result<BTreeMap<String, u64>, Refusal> {
-        self.0.authority.seen_of_receivers()
+        self.0.authority.seen_journals()
     }
 
     async fn reconcile(&self, caller: Caller, request: ReconcileStoreRequest) -> Result<(), Refusal> {
@@ -24,8 +24,8 @@ impl Peers for BrandsPeers {
             let authority = &orders.authority;
             authority.reconcile(caller, &request, &authority.acquaintances(std::iter::empty()), &[])?;
             authority.take_standing()?;
-            let (orders, completed) = (orders::load_all(&orders)?, complete_open_intents(authority)?);
-            info!(orders, completed, "orders loaded again, open intents completed");
+            let (orders, completed) = (orders::note_all(&orders)?, complete_open_intents(authority)?);
+            info!(orders, completed, "orders noted again, open intents completed");
             Ok(())
         };
         self.0.authority.seams.workers.run(work).await

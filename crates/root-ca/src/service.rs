@@ -16,8 +16,8 @@ use api::{
     program::v1::program_service_server::ProgramServiceServer,
 };
 use authority::{
-    Authority, HandoffRpc, ManifestRpc, PossessionRpc, Seams, complete_open_intents, load_key, release_expired_offers,
-    tell_lots,
+    Authority, HandoffRpc, ManifestRpc, PossessionRpc, Seams, complete_open_intents, load_key, make_lots,
+    release_expired_offers, tell_lots,
 };
 use issuance::{Entropy, Instance, SerialSource, SigningKey, SoftwareKey, Stage, SystemEntropy};
 use mfg::{OrderCa, oid};
@@ -84,10 +84,11 @@ impl Service for RootCa {
         });
         authority.take_standing().map_err(|e| StartError::refused(e.reason(), e))?;
         authority.take_clock().map_err(|e| StartError::refused(e.reason(), e))?;
-        orders::load_all(&orders).map_err(|e| StartError::refused(e.reason(), e))?;
+        let noted = orders::note_all(&orders).map_err(|e| StartError::refused(e.reason(), e))?;
         let completed = complete_open_intents(&authority).map_err(|e| StartError::refused(e.reason(), e))?;
         release_expired_offers(&authority).map_err(|e| StartError::refused(e.reason(), e))?;
-        info!(completed, "open intents completed");
+        info!(orders = noted, completed, "approved orders noted, open intents completed");
+        make_lots(&authority);
 
         tell_lots(&authority, context.metrics());
         let limit = context.limits().message_bytes();

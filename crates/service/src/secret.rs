@@ -303,6 +303,25 @@ impl SecretDirectory {
         read_key_file(&self.file(name)?)
     }
 
+    /// The names of all secrets, in order. What a crash left half written is removed: nobody was told of it.
+    ///
+    /// # Errors
+    /// [`SecretError`].
+    pub fn names(&self) -> Result<Vec<String>, SecretError> {
+        let io = |source| SecretError::io(&self.path, source);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(io)? {
+            let name = entry.map_err(io)?.file_name().to_string_lossy().into_owned();
+            match (name.starts_with('.'), name.ends_with(".new")) {
+                (true, true) => remove_if_there(&self.path.join(name)).map_err(io)?,
+                (true, false) => {}
+                (false, _) => names.push(name),
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
     /// Destroys the secret called `name`: overwrites the file, then removes it. Nothing happens when there is none.
     /// On copying file systems and flash the overwriting is best effort.
     ///

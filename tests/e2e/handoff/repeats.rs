@@ -115,9 +115,10 @@ const SERVED_HERE: [&str; 8] = [
     "countersign.provisioning.v1",
 ];
 
-/// What they carry can be recorded once only: a signed report of one moment, the digest of one certificate, a list
-/// that its digest names.
-const REPEATABLE_BY_CONTENT: [&str; 3] = [
+/// What they carry can be recorded once only: a signed report of one moment, the head of a journal that follows on one that was seen, the
+/// digest of one certificate, a list that its digest names.
+const REPEATABLE_BY_CONTENT: [&str; 4] = [
+    "/countersign.handoff.v1.HandoffService/CompareJournals",
     "/countersign.handoff.v1.HandoffService/ReportTally",
     "/countersign.issuance.v1.IssuanceService/ConfirmDevices",
     "/countersign.manifest.v1.ManifestService/PutManifest",

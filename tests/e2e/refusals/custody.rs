@@ -1,10 +1,10 @@
 //! Handoffs, at the sender: offering, cancelling, taking an acceptance, hearing of a tally, letting scrapped units come back.
 
 use api::{
-    custody::v1::{Acceptance, TallyReport},
+    custody::v1::{Acceptance, JournalHead, TallyReport},
     handoff::v1::{
-        AcceptHandoffRequest, ApproveReinstatementRequest, CancelHandoffRequest, OfferHandoffRequest,
-        ReportTallyRequest,
+        AcceptHandoffRequest, ApproveReinstatementRequest, CancelHandoffRequest, CompareJournalsRequest,
+        OfferHandoffRequest, ReportTallyRequest,
     },
     reason::v1::Reason,
 };
@@ -26,10 +26,20 @@ const OFFER: &str = "handoff.v1.HandoffService/OfferHandoff";
 const CANCEL: &str = "handoff.v1.HandoffService/CancelHandoff";
 const ACCEPT: &str = "handoff.v1.HandoffService/AcceptHandoff";
 const REPORT: &str = "handoff.v1.HandoffService/ReportTally";
+const COMPARE: &str = "handoff.v1.HandoffService/CompareJournals";
 const PERMIT: &str = "handoff.v1.HandoffService/ApproveReinstatement";
 
 pub(super) fn rows(scene: &Scene) -> Vec<Row> {
-    [offers(scene), cancellations(scene), acceptances(scene), files(scene), reports(scene), permissions(scene)].concat()
+    [
+        offers(scene),
+        cancellations(scene),
+        acceptances(scene),
+        files(scene),
+        reports(scene),
+        comparisons(scene),
+        permissions(scene),
+    ]
+    .concat()
 }
 
 fn offers(scene: &Scene) -> Vec<Row> {
@@ -235,6 +245,21 @@ fn reports(scene: &Scene) -> Vec<Row> {
         receiver.row(REPORT, "of a handoff that is not signed", tell(of("t-offer")), Reason::HandoffNotSigned),
         brand.row(REPORT, "by a manufacturer about another's lot", tell(report.clone()), Reason::LotUnknown),
     ]
+}
+
+fn comparisons(scene: &Scene) -> Vec<Row> {
+    let (shown, seen) = (JournalHead::default(), JournalHead { chain: vec![1; 32].into(), ..JournalHead::default() });
+    let of_none = CompareJournalsRequest { shown: Some(shown), ..CompareJournalsRequest::default() };
+    let of_no_time = CompareJournalsRequest { seen: Some(seen), ..CompareJournalsRequest::default() };
+    [Caller::of(scene.chain, Who::TechnicianCa, At::FactoryCa), Caller::of(scene.chain, Who::FactoryCa, At::RootCa)]
+        .iter()
+        .flat_map(|receiver| {
+            [
+                receiver.row(COMPARE, "with the head of no journal", of_none.clone(), Reason::RequestMalformed),
+                receiver.row(COMPARE, "with what was seen at no time", of_no_time.clone(), Reason::RequestMalformed),
+            ]
+        })
+        .collect()
 }
 
 fn permissions(scene: &Scene) -> Vec<Row> {

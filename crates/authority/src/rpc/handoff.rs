@@ -157,6 +157,17 @@ impl HandoffService for HandoffRpc {
         .await
     }
 
+    async fn compare_journals(
+        &self,
+        request: Request<wire_handoff::CompareJournalsRequest>,
+    ) -> Result<Response<wire_handoff::CompareJournalsResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let message = request.into_inner();
+        // It has no request_id: what was shown is shown once.
+        self.run(move |authority| authority.compare(&Act { request: None, at: authority.now(), caller }, &message))
+            .await
+    }
+
     async fn approve_reinstatement(
         &self,
         request: Request<wire_handoff::ApproveReinstatementRequest>,

@@ -8,7 +8,7 @@ use api::{
 };
 use authority::{Heard, OfferOrder, complete_open_intents};
 use mfg::{LotId, ManufacturerId, Quantity};
-use records::{Caller, Standing, commit_one, restored_unit};
+use records::{Caller, Standing, Suspended, commit_one, restored_unit};
 use store::{Position, Step, Store as _};
 
 use super::world::{House, LOT, key, maker, reason};
@@ -19,7 +19,7 @@ fn restore(house: &House) -> Position {
     let mark = restored_unit(house.authority.now(), "intermediate-ca", "factory-y", end).unwrap();
     let at = commit_one(house.store.as_ref(), mark).unwrap().unwrap().position;
     assert_eq!(at, end.position);
-    assert!(house.authority.take_standing().unwrap().suspended);
+    assert!(house.authority.take_standing().unwrap().suspended.is_some());
     at
 }
 
@@ -98,19 +98,22 @@ async fn it_goes_on_when_nobody_saw_more_than_the_backup_has() {
     let at = restore(&house).as_u64();
     assert_eq!(reason(reconcile(&house, 9, &[], &[])), "RECONCILIATION_INCOMPLETE");
     assert_eq!(reason(reconcile(&house, 9, &[seen("company-x", at)], &[])), "RECONCILIATION_INCOMPLETE");
-    let heard = |unknown_lot: Option<&str>| {
-        [Heard { manufacturer: maker("company-x"), position: at, unknown_lot: unknown_lot.map(str::to_owned) }]
+    let heard = |beyond: Option<&str>| {
+        [Heard { manufacturer: maker("company-x"), position: at, beyond: beyond.map(str::to_owned) }]
     };
     let line = [seen("factory-y", at), seen("technician-z", 0)];
     let ahead = [seen("factory-y", at + 1), seen("technician-z", 0)];
     assert_eq!(reason(reconcile_with(&house, 9, &ahead, &[], &heard(None))), "JOURNAL_ROLLED_BACK");
-    assert_eq!(reason(reconcile_with(&house, 9, &line, &[], &heard(Some("b0040")))), "JOURNAL_ROLLED_BACK");
+    assert_eq!(
+        reason(reconcile_with(&house, 9, &line, &[], &heard(Some("handed over lot b0040")))),
+        "JOURNAL_ROLLED_BACK"
+    );
     assert_eq!(reason(reconcile_with(&house, 9, &line, &["company-q"], &heard(None))), "REQUEST_MALFORMED");
     assert_eq!(reason(house.issue(2, "sn2", &key()).await), "STORE_SUSPENDED");
 
     reconcile_with(&house, 9, &line, &[], &heard(None)).unwrap();
     let standing = Standing::of(house.store.as_ref()).unwrap();
-    assert_eq!((standing.suspended, standing.retired_before), (false, None));
+    assert_eq!((standing.suspended, standing.retired_before), (None, None));
     house.issue(2, "sn2", &key()).await.unwrap();
     // The same again is the same, another is too late.
     reconcile_with(&house, 9, &line, &[], &heard(None)).unwrap();
@@ -130,5 +133,5 @@ async fn what_a_backup_has_is_retired_when_somebody_may_know_more() {
     // Another restore of the same store asks again, and forgets nothing.
     restore(&house);
     let standing = Standing::of(house.store.as_ref()).unwrap();
-    assert_eq!((standing.suspended, standing.retired_before), (true, Some(at)));
+    assert_eq!((standing.suspended, standing.retired_before), (Some(Suspended::Restored), Some(at)));
 }

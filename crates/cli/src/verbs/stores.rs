@@ -35,12 +35,12 @@ pub(super) const STORE: &[Verb] = &[
     .rows("seen", &[("MANUFACTURER", "manufacturer"), ("JOURNAL POSITION", "journal_position")]),
     changes(
         "reconcile",
-        "Ends the suspension of a restored store, when everybody was heard who may have seen more of it than the backup has.",
+        "Ends the suspension of a store that was restored or put back, when everybody was heard who may have seen more of it than it has.",
         "countersign store reconcile --at intermediate-ca --seen technician-z=48211 --lost company-q",
         &[RECONCILE],
         &[
             repeated("seen", Text, "", "NAME=POSITION: what a manufacturer saw of this journal, as store seen says there"),
-            repeated("lost", Text, "", "A manufacturer whose knowledge is given up; then nothing of the backup signs again"),
+            repeated("lost", Text, "", "A manufacturer whose knowledge is given up; then nothing that is on record here signs again"),
         ],
     )
     .own(&[GET_SEEN], reconcile),

@@ -33,6 +33,8 @@ const BETWEEN_SERVICES: &[&str] = &[
     "countersign.issuance.v1.IssuanceService/IssueDevices",
     "countersign.issuance.v1.IssuanceService/ValidateDevice",
     "countersign.issuance.v1.IssuanceService/ConfirmDevices",
+    // A receiver and its sender.
+    "countersign.handoff.v1.HandoffService/CompareJournals",
     // `countersign backup`.
     "countersign.store.v1.StoreService/CopyStore",
 ];

@@ -177,7 +177,7 @@ impl Walk {
                 }
                 let mut text = fs::read_to_string(&file).unwrap();
                 let fixed: Vec<String> =
-                    text.split('"').filter(|word| word.starts_with("127.0.0.1:7")).map(str::to_owned).collect();
+                    text.split('"').filter(|word| word.starts_with("127.0.0.1:")).map(str::to_owned).collect();
                 for address in fixed {
                     let free = self.addresses.entry(address.clone()).or_insert_with(|| {
                         held.push(TcpListener::bind("127.0.0.1:0").unwrap());

@@ -6,15 +6,15 @@ use api::{
     Refusal,
     custody::v1::{Handoff, HandoffFacts, HandoffState, TallyReport},
     handoff::v1::{
-        AcceptHandoffRequest, AcceptHandoffResponse, GetOfferRequest, GetOfferResponse, ListHandoffsRequest,
-        ReportTallyRequest, handoff_service_client::HandoffServiceClient,
+        AcceptHandoffRequest, AcceptHandoffResponse, CompareJournalsRequest, CompareJournalsResponse, GetOfferRequest,
+        GetOfferResponse, ListHandoffsRequest, ReportTallyRequest, handoff_service_client::HandoffServiceClient,
     },
     journal::v1::LotAccepting,
     manifest::v1::{GetManifestRequest, manifest_service_client::ManifestServiceClient},
 };
 use bytes::Bytes;
 use mfg::{LotId, ManufacturerId};
-use service::client::PeerChannel;
+use service::{client::PeerChannel, identity::Role};
 
 /// Handoffs in one page of a sender's list.
 const PAGE: i32 = 200;
@@ -64,14 +64,21 @@ impl From<AcceptHandoffResponse> for Signed {
 }
 
 /// The configured senders.
-pub(crate) struct Upstreams(pub(crate) BTreeMap<ManufacturerId, PeerChannel>);
+pub(crate) struct Upstreams(pub(crate) BTreeMap<ManufacturerId, Upstream>);
+
+/// One of them.
+pub(crate) struct Upstream {
+    pub(crate) channel: PeerChannel,
+    /// Its service.
+    pub(crate) role: Role,
+}
 
 impl Upstreams {
     fn client(&self, of: &ManufacturerId) -> Result<HandoffServiceClient<PeerChannel>, Refusal> {
-        Ok(HandoffServiceClient::new(self.channel(of)?.clone()))
+        Ok(HandoffServiceClient::new(self.of(of)?.channel.clone()))
     }
 
-    fn channel(&self, of: &ManufacturerId) -> Result<&PeerChannel, Refusal> {
+    fn of(&self, of: &ManufacturerId) -> Result<&Upstream, Refusal> {
         self.0.get(of).ok_or_else(|| {
             Refusal::new("UPSTREAM_UNKNOWN", format!("no upstream of {of} is configured")).with("manufacturer", of)
         })
@@ -142,7 +149,7 @@ impl Upstreams {
     /// # Errors
     /// As [`Upstreams::offer`], `MANIFEST_MISSING`, `MANIFEST_TOO_LONG`.
     pub(crate) async fn manifest(&self, from: &ManufacturerId, lot: &LotId) -> Result<Vec<u8>, Refusal> {
-        let mut client = ManifestServiceClient::new(self.channel(from)?.clone());
+        let mut client = ManifestServiceClient::new(self.of(from)?.channel.clone());
         let request = GetManifestRequest { lot: lot.to_string() };
         let mut parts = client.get_manifest(request).await.map_err(|s| Refusal::from_status(&s))?.into_inner();
         let mut octets = Vec::new();
@@ -154,6 +161,26 @@ impl Upstreams {
             }
         }
         Ok(octets)
+    }
+
+    /// The service that a sender is reached at, by its name.
+    ///
+    /// # Errors
+    /// `UPSTREAM_UNKNOWN`.
+    pub(crate) fn service_of(&self, from: &ManufacturerId) -> Result<&'static str, Refusal> {
+        Ok(self.of(from)?.role.as_str())
+    }
+
+    /// Shows a sender our journal, and what we saw of its own.
+    ///
+    /// # Errors
+    /// As [`Upstreams::offer`]; `JOURNAL_ROLLED_BACK` when its journal does not hold what we saw.
+    pub(crate) async fn compare(
+        &self,
+        from: &ManufacturerId,
+        request: CompareJournalsRequest,
+    ) -> Result<CompareJournalsResponse, Refusal> {
+        Ok(self.client(from)?.compare_journals(request).await.map_err(|s| Refusal::from_status(&s))?.into_inner())
     }
 
     /// Tells a sender where the units of its lot are.

@@ -76,7 +76,7 @@ async fn a_key_that_cannot_be_destroyed_signs_nothing_and_is_destroyed_later() {
     factory.faults.clear();
     factory.store.power_cut();
     let again = receiver(&factory.store, &factory.clock, &factory.folder, &factory.sender);
-    assert!(lots::load_all(&again).is_err(), "a service does not start beside the live key of a closed lot");
+    assert!(lots::note_all(&again).is_err(), "a service does not start beside the live key of a closed lot");
 
     std::fs::remove_dir_all(&file).unwrap();
     std::fs::write(&file, key).unwrap();

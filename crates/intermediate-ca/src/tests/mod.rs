@@ -32,12 +32,12 @@ use mfg::{
 };
 use pki::{Certificate, DnsName, Sha256, UnixTime};
 use records::{Act, Caller, keys};
-use service::{ManualClock, Workers, secret::SecretDirectory};
+use service::{ManualClock, Workers, identity::Role, secret::SecretDirectory};
 use store::{FaultPlan, MemoryStore, Store as _, StoreIdentity};
 
 use crate::{
     lots,
-    receive::{Receiver, Upstreams},
+    receive::{Receiver, Upstream, Upstreams},
 };
 use sender::Sender;
 
@@ -196,11 +196,11 @@ impl Factory {
     }
 
     /// The process ends and comes back, with what the store and the key folder kept.
-    fn start_again(&mut self) {
+    fn start_again(&mut self) -> lots::AtStart {
         self.faults.clear();
         self.store.power_cut();
         self.receiver = receiver(&self.store, &self.clock, &self.folder, &self.sender);
-        lots::load_all(&self.receiver).unwrap();
+        lots::note_all(&self.receiver).unwrap()
     }
 
     fn act(&self, request: u8) -> Act {
@@ -257,7 +257,10 @@ fn receiver(
         authority: Arc::new(authority),
         lot_keys: SecretDirectory::create(&folder.path().join("lot-keys")).unwrap(),
         stage: Stage::Development,
-        upstreams: Upstreams(BTreeMap::from([(maker("company-x"), sender.channel().into())])),
+        upstreams: Upstreams(BTreeMap::from([(
+            maker("company-x"),
+            Upstream { channel: sender.channel().into(), role: Role::RootCa },
+        )])),
         reports: Arc::default(),
     })
 }

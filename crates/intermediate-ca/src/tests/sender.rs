@@ -229,6 +229,13 @@ impl HandoffService for Sender {
         not_asked()
     }
 
+    async fn compare_journals(
+        &self,
+        _: Request<wire_handoff::CompareJournalsRequest>,
+    ) -> Result<Response<wire_handoff::CompareJournalsResponse>, Status> {
+        not_asked()
+    }
+
     async fn approve_reinstatement(
         &self,
         _: Request<wire_handoff::ApproveReinstatementRequest>,

@@ -120,6 +120,36 @@ async fn the_sender_hears_nothing_before_the_acceptance_is_durable() {
 }
 
 #[tokio::test]
+async fn a_key_whose_lot_never_came_on_record_is_reported_at_start_and_left_alone() {
+    for (step, strays) in [(Step::BeforeAppend, 1), (Step::TornAppend, 1), (Step::Sync, 1), (Step::AfterSync, 0)] {
+        let mut factory = Factory::new();
+        factory.faults.fail_next(step);
+        assert_eq!(reason(factory.receive(1, LOT).await), "STORE_STOPPED", "{step:?}");
+        let half = factory.folder.path().join("lot-keys/.half.key.new");
+        std::fs::write(&half, "half a key").unwrap();
+        let keys = factory.key_files();
+        let found = factory.start_again();
+        assert_eq!(found.stray_keys.len(), strays, "{step:?}");
+        assert!(!half.exists(), "nobody was told of it");
+        factory.receive(2, LOT).await.unwrap();
+        assert!(factory.is_open(LOT));
+        // What is reported is said again until somebody removes it.
+        assert_eq!(factory.start_again().stray_keys, found.stray_keys, "{step:?}");
+        assert!(keys.iter().filter(|file| **file != half).all(|file| file.exists()), "{step:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_leaves_no_key_behind() {
+    let factory = Factory::new();
+    factory.faults.fail_next(Step::DiskFull);
+    assert_eq!(reason(factory.receive(1, LOT).await), "STORE_FULL");
+    assert!(factory.key_files().is_empty());
+    factory.receive(1, LOT).await.unwrap();
+    assert_eq!(factory.key_files().len(), 1);
+}
+
+#[tokio::test]
 async fn a_lot_opens_once_whatever_breaks_while_it_is_recorded() {
     for step in [Step::BeforeAppend, Step::TornAppend, Step::BeforeSync, Step::Sync, Step::AfterSync] {
         let mut factory = accepting().await;

@@ -132,7 +132,7 @@ async fn a_restored_line_tells_everything_again_in_a_new_feed_once() {
     }
     assert_eq!(*hub.arrived.lock().unwrap(), [names(1..3), names(1..3)].concat());
     assert_eq!(hub.feeds.lock().unwrap().len(), 2);
-    assert!(!records::Standing::of(line.store.as_ref()).unwrap().suspended, "a line issues nothing");
+    assert_eq!(records::Standing::of(line.store.as_ref()).unwrap().suspended, None, "a line issues nothing");
 }
 
 #[tokio::test]

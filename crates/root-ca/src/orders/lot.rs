@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use api::{Refusal, order::v1::OrderState};
-use authority::{Authority, Lot, LotIssuer, OwnCa};
+use api::{Refusal, journal::v1::record::Fact, order::v1::OrderState};
+use authority::{Authority, Lot, LotIssuer, Noted, OwnCa, Versions};
 use bytes::Bytes;
 use issuance::{CaKey, Issuer, LoadOptions, LoadRefusal, OrderProfiles, SigningKey, Stage};
 use mfg::{OrderCa, SignedTerms, Terms};
 use pki::{Certificate, UnixTime};
 use records::{keys, named};
 use store::Receipt;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::{OrderOnRecord, Orders};
 
@@ -37,38 +37,42 @@ impl DeviceRoot {
     }
 }
 
-/// Loads every version of every order that was ever approved, at start.
+/// Notes every order, at start; each is made when it is asked for.
+///
+/// # Errors
+/// What the store says.
+pub(crate) fn note_all(orders: &Arc<Orders>) -> Result<usize, Refusal> {
+    let weak = Arc::downgrade(orders);
+    orders.authority.lots.make_with(Box::new(move |id| match weak.upgrade() {
+        Some(orders) => versions(&orders, id),
+        None => Ok(Versions::default()),
+    }));
+    let mut approved = 0;
+    records::every(orders.authority.store(), "orders", |id, record| {
+        let is_open =
+            matches!(records::read(record)?.1, Fact::OrderApproved(approved) if approved.brand_signature.is_some());
+        approved += usize::from(is_open);
+        orders.authority.lots.note(id, if is_open { Noted::Open } else { Noted::Ended });
+        Ok(())
+    })?;
+    Ok(approved)
+}
+
+/// Every version of an order that was ever approved; units can be taken from the newest one when that is.
 ///
 /// # Errors
 /// What the store says; the issuer's refusals.
-pub(crate) fn load_all(orders: &Orders) -> Result<usize, Refusal> {
-    let mut loaded = 0;
-    records::every(orders.authority.store(), "orders", |_, record| {
-        let newest = OrderOnRecord::from_record(orders.authority.store(), record)?;
-        loaded += usize::from(load(orders, newest)? == OrderState::Approved);
-        Ok(())
-    })?;
-    info!(orders = loaded, "approved orders loaded");
-    Ok(loaded)
-}
-
-/// Loads one order; units can be taken from it when its newest version is approved.
-fn load(orders: &Orders, newest: OrderOnRecord) -> Result<OrderState, Refusal> {
-    let (id, state) = (newest.order.clone(), newest.state());
+fn versions(orders: &Orders, id: &str) -> Result<Versions, Refusal> {
+    let newest = orders.on_record(id)?;
+    let state = newest.state();
     let mut versions = vec![newest];
     while let Some(earlier) = versions.last().map(|v| v.earlier(orders.authority.store())).transpose()?.flatten() {
         versions.push(earlier);
     }
-    for version in versions.iter().rev().filter(|version| version.brand_signature.is_some()) {
-        orders.authority.lots.put(of_order(orders, version)?);
-    }
-    match state {
-        OrderState::Approved => {}
-        OrderState::Proposed | OrderState::Cancelled | OrderState::Superseded | OrderState::Unspecified => {
-            orders.authority.lots.withdraw(&id);
-        }
-    }
-    Ok(state)
+    let approved = versions.iter().rev().filter(|version| version.brand_signature.is_some());
+    let mut earlier = approved.map(|version| of_order(orders, version)).collect::<Result<Vec<_>, _>>()?;
+    let current = if state == OrderState::Approved { earlier.pop() } else { None };
+    Ok(Versions { earlier, current })
 }
 
 /// Checks before anybody approves that every certificate of an order can be made under the CA here: once approved, it could not be

@@ -72,7 +72,7 @@ impl Store for Interrupted {
 fn interrupted(brand: Brand, by: impl FnOnce(&Brand) + Send + 'static) -> Brand {
     let store = Arc::new(Interrupted { store: Arc::clone(&brand.store), before: Mutex::new(None) });
     let orders = orders_over(Arc::clone(&store) as Arc<dyn Store>, &brand.clock, root_of(Stage::Development));
-    crate::orders::load_all(&orders).unwrap();
+    crate::orders::note_all(&orders).unwrap();
     let second = Brand {
         store: Arc::clone(&brand.store),
         clock: Arc::clone(&brand.clock),

@@ -107,7 +107,7 @@ struct Brand {
     store: Arc<MemoryStore>,
     clock: Arc<ManualClock>,
     faults: FaultPlan,
-    orders: Orders,
+    orders: Arc<Orders>,
 }
 
 impl Brand {
@@ -146,7 +146,7 @@ impl Brand {
         self.faults.clear();
         self.store.power_cut();
         self.orders = orders(&self.store, &self.clock, Stage::Development);
-        crate::orders::load_all(&self.orders).unwrap();
+        crate::orders::note_all(&self.orders).unwrap();
     }
 
     fn act(&self, operator: &str, request: u8) -> Act {
@@ -235,15 +235,15 @@ fn root_of(stage: Stage) -> DeviceRoot {
     }
 }
 
-fn orders(store: &Arc<MemoryStore>, clock: &Arc<ManualClock>, stage: Stage) -> Orders {
+fn orders(store: &Arc<MemoryStore>, clock: &Arc<ManualClock>, stage: Stage) -> Arc<Orders> {
     orders_under(store, clock, root_of(stage))
 }
 
-fn orders_under(store: &Arc<MemoryStore>, clock: &Arc<ManualClock>, root: DeviceRoot) -> Orders {
+fn orders_under(store: &Arc<MemoryStore>, clock: &Arc<ManualClock>, root: DeviceRoot) -> Arc<Orders> {
     orders_over(Arc::clone(store) as Arc<dyn store::Store>, clock, root)
 }
 
-fn orders_over(store: Arc<dyn store::Store>, clock: &Arc<ManualClock>, root: DeviceRoot) -> Orders {
+fn orders_over(store: Arc<dyn store::Store>, clock: &Arc<ManualClock>, root: DeviceRoot) -> Arc<Orders> {
     // What is drawn after a start is not what was drawn before it.
     let serials = serials(store.head().position.as_u64());
     let seams = Seams {
@@ -258,7 +258,7 @@ fn orders_over(store: Arc<dyn store::Store>, clock: &Arc<ManualClock>, root: Dev
         public_key: key.public_key().clone(),
     };
     let own_ca = root.own_ca(clock.now());
-    Orders {
+    Arc::new(Orders {
         authority: Arc::new(Authority::new(brand, Arc::new(copy(&KEYS.brand)), seams, serials).with_own_ca(own_ca)),
         approvers: OPERATORS.iter().zip(&KEYS.operators).map(approver).collect(),
         approvals_required: REQUIRED,
@@ -269,7 +269,7 @@ fn orders_over(store: Arc<dyn store::Store>, clock: &Arc<ManualClock>, root: Dev
             device_keys: vec![DeviceKeyAlgorithm::P256],
         },
         root: Arc::new(root),
-    }
+    })
 }
 
 fn program(id: &str) -> Program {

@@ -161,7 +161,7 @@ fn a_renewed_order_ca_takes_over_between_lots_and_old_lots_are_answered_as_befor
     let answered = brand.orders.authority.accept(&act(&brand), &accept).unwrap();
     // Another key, another certificate, the same orders.
     brand = brand.under(root(BASE, 5));
-    crate::orders::load_all(&brand.orders).unwrap();
+    crate::orders::note_all(&brand.orders).unwrap();
     assert_eq!(brand.orders.authority.accept(&act(&brand), &accept).unwrap().chain, answered.chain);
     let next = brand.hand_over(20, "po-1", 1, "a2", units(5));
     assert_ne!(next.chain[1], answered.chain[1]);
