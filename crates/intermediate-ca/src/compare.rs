@@ -14,18 +14,28 @@ const CALLS: usize = 2;
 
 impl Receiver {
     /// Compares with every sender that answers in time.
-    pub(crate) async fn compare_all(self: &Arc<Self>, patience: Duration) {
+    ///
+    /// # Errors
+    /// What the store says, when the record that is looked for shows that it is not what it should be.
+    pub(crate) async fn compare_all(self: &Arc<Self>, patience: Duration) -> Result<(), Refusal> {
         let mut comparing = JoinSet::new();
         for sender in self.upstreams.all() {
             let (this, sender) = (Arc::clone(self), sender.clone());
             comparing.spawn(async move {
-                if let Err(refusal) = this.compare(&sender).await {
-                    warn!(%sender, %refusal, "the journals could not be compared");
-                }
+                let Err(refusal) = this.compare(&sender).await else { return Ok(()) };
+                warn!(%sender, %refusal, "the journals could not be compared");
+                // A store that has stopped answers nobody.
+                if this.authority.store().last().is_err() { Err(refusal) } else { Ok(()) }
             });
         }
+        let compared = async {
+            while let Some(ended) = comparing.join_next().await {
+                ended.unwrap_or(Ok(()))?;
+            }
+            Ok(())
+        };
         // Who takes longer is left alone: everything is asked again the next time.
-        let _ = tokio::time::timeout(patience, async { while comparing.join_next().await.is_some() {} }).await;
+        tokio::time::timeout(patience, compared).await.unwrap_or(Ok(()))
     }
 
     /// Compares with the sender that something is about to be received from.

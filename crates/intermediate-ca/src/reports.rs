@@ -82,7 +82,7 @@ pub(crate) fn start(receiver: &Arc<Receiver>, every: Duration) {
 }
 
 async fn report_all(receiver: &Arc<Receiver>) -> Result<(), Refusal> {
-    receiver.compare_all(PATIENCE).await;
+    receiver.compare_all(PATIENCE).await?;
     if receiver.authority.standing().suspended.is_some() {
         // What it would say is the past, and its senders know better.
         return Ok(());

@@ -84,7 +84,7 @@ impl Service for IntermediateCa {
         authority.take_clock().map_err(refused)?;
         let found = lots::note_all(&receiver).map_err(refused)?;
         // Before anything is signed, also what a crash left open: a journal that was put back would sign it again.
-        receiver.compare_all(AT_START).await;
+        receiver.compare_all(AT_START).await.map_err(refused)?;
         let completed = complete_open_intents(&authority).map_err(refused)?;
         release_expired_offers(&authority).map_err(refused)?;
         context.follow("bundle", bundle);
