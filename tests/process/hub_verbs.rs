@@ -1,13 +1,14 @@
 //! The verbs of `countersign hub` that operators keep devices with, and what a simulated device makes of each.
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Lines},
     net::TcpListener,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Child, ChildStdout, Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
+use pki::{hex, pem};
 use serde_json::{Value, json};
 use simulator::{BRAND, Plan, World};
 
@@ -39,6 +40,43 @@ fn device(world: &World, port: &str) -> Output {
     let (pfx, ca) = (pfx.to_str().unwrap().to_owned(), world.hub_ca_path().to_str().unwrap().to_owned());
     let fixed = ["device", "run", "--pfx", &pfx, "--password", "1234", "--hub", "localhost", "--exit-after-send"];
     countersign(&[&fixed[..], &["--ca", &ca, "--port", port]].concat())
+}
+
+/// A device that waits for messages, line by line.
+struct Waiting {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Waiting {
+    fn start(world: &World, protocol: &str) -> Self {
+        let files = world.folder().sub("devices").unwrap().sub(DEVICE).unwrap();
+        let port = world.service(BRAND, "hub").unwrap().further[protocol].rsplit(':').next().unwrap().to_owned();
+        let mut child = Command::new(BINARY)
+            .args(["device", "run", "--hub", "localhost", "--count", "1", "-o", "json"])
+            .args(["--protocol", protocol, "--port", &port, "--chain"])
+            .arg(files.join("chain.pem"))
+            .arg("--key")
+            .arg(files.join("key.pem"))
+            .arg("--ca")
+            .arg(world.hub_ca_path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    fn next(&mut self) -> Value {
+        serde_json::from_str(&self.lines.next().expect("it ended").unwrap()).unwrap()
+    }
+
+    /// Told to end, it does.
+    fn end(mut self) {
+        let told = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(told.success());
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+    }
 }
 
 /// The ids of all devices.
@@ -102,5 +140,45 @@ async fn devices_are_added_listed_disabled_enabled_followed_and_cut_off_with_the
     assert_eq!(said(&alice, &format!("why {DEVICE}"))[0]["reason"], "UNKNOWN_ISSUER");
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
     assert_eq!(device(&world, &nobody).status.code(), Some(3));
+    world.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_simulated_device_sends_waits_and_prints_what_it_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut world, _, _) = journey(&folder.path().join("world"), &Plan::new(1, 1).unwrap()).await;
+    world.write_profiles().unwrap();
+    let alice = world.brand.folder().join("as-alice.toml");
+    let proven = said(&alice, "ca prove root");
+    let root = pem::certificates(&String::from_utf8(world.trust().read("root.pem").unwrap()).unwrap()).unwrap();
+    let sha1 = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, root[0].der());
+    assert_eq!(proven["thumbprint_sha1"], hex::encode(sha1.as_ref()), "{proven}");
+    assert_eq!(proven["thumbprint_sha256"], root[0].sha256().to_string());
+    assert_eq!(proven["key_sha256"], root[0].public_key().sha256().to_string());
+    let late = Instant::now() + PATIENCE;
+    while known(&alice) != [DEVICE] {
+        assert!(Instant::now() < late, "the line never registered its device");
+    }
+    for protocol in ["mqtt", "amqp"] {
+        let mut device = Waiting::start(&world, protocol);
+        assert_eq!(device.next(), json!({"accepted": DEVICE}));
+        assert_eq!(device.next()["properties"], json!({"temperatureAlert": "false"}), "the first reading");
+        assert_eq!(device.next(), json!({"waiting": true}));
+        let connection = &said(&alice, &format!("device show {DEVICE}"))["connection"];
+        assert_eq!((&connection["connected"], &connection["protocol"]), (&json!(true), &json!(protocol)));
+
+        said(&alice, &format!("device send {DEVICE} hello --property alert=1"));
+        let heard = device.next();
+        assert_eq!((&heard["message"], &heard["properties"]["alert"]), (&json!("hello"), &json!("1")), "{heard}");
+        let answer = said(&alice, &format!("device call {DEVICE} reboot {{\"in\":1}}"));
+        assert_eq!(answer["status"], 200, "{answer}");
+        assert_eq!(device.next(), json!({"method": "reboot", "payload": "{\"in\":1}"}));
+        // Over AMQP it looks at no twin.
+        if protocol == "mqtt" {
+            said(&alice, &format!("device twin {DEVICE} --desired {{\"interval\":5}}"));
+            assert_eq!(device.next(), json!({"desired": {"interval": 5, "$version": 2}}));
+        }
+        device.end();
+    }
     world.stop().await.unwrap();
 }
