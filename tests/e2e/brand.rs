@@ -2,7 +2,7 @@
 
 mod approvals;
 mod changes;
-mod order_ca;
+pub(crate) mod order_ca;
 mod orders;
 mod registrations;
 mod renewal;

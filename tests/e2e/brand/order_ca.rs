@@ -91,7 +91,7 @@ async fn provisioned(chain: &Chain, device: &str, lot: &str) -> (usize, Vec<(Str
 }
 
 /// How many CAs stand above a device, and through whose hands it went, as its chain proves to a verifier with the brand's bundle.
-pub(super) async fn judged(chain: &Chain, unit: &Unit) -> (usize, Vec<(String, &'static str)>) {
+pub(crate) async fn judged(chain: &Chain, unit: &Unit) -> (usize, Vec<(String, &'static str)>) {
     let parse = |der: &Bytes| Certificate::parse(der).unwrap();
     let certificates: Vec<Certificate> = unit.chain.iter().map(parse).collect();
     let bundle = chain.programs(Who::Alice).get_bundle(GetBundleRequest {}).await.unwrap().into_inner().bundle;
