@@ -25,6 +25,11 @@ impl Failure {
         Self { code: 1, reason: "FILE_MALFORMED", message: format!("{}: {what}", path.display()) }
     }
 
+    /// The same, with where it was found before the words.
+    pub(crate) fn within(self, place: &str) -> Self {
+        Self { message: format!("{place}: {}", self.message), ..self }
+    }
+
     /// A named refusal of another kind: exit 1.
     pub(crate) fn named(reason: &'static str, message: impl Into<String>) -> Self {
         Self { code: 1, reason, message: message.into() }

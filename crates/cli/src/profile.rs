@@ -92,7 +92,10 @@ impl Profile {
             } else {
                 wanted.join(" or ")
             };
-            Failure::usage(format!("{} has no {wanted}", self.file.display()))
+            let file = self.file.display();
+            Failure::usage(format!(
+                "this asks a {wanted}, and {file} names none: take the profile of somebody who works with one"
+            ))
         })
     }
 }

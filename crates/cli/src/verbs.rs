@@ -22,6 +22,7 @@ mod rotation;
 mod session;
 mod stores;
 mod table;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod words;

@@ -4,6 +4,7 @@
 //! come back as nothing else.
 
 mod fields;
+mod words;
 
 use std::fmt;
 
@@ -82,7 +83,7 @@ pub enum Remaining {
 
 /// A movement that a tally does not allow; the tally is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{movement:?} refused: {shortage} ({tally})")]
+#[error("{movement} is refused: {shortage} ({tally})")]
 pub struct Overdrawn {
     /// What was attempted.
     pub movement: Movement,

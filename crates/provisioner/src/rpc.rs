@@ -65,35 +65,41 @@ impl ProvisioningRpc {
 
 impl ProvisioningRpc {
     /// Judges a request here and at the signer; nothing is made, recorded or spent.
-    async fn validate(&self, request: Option<wire::UnitRequest>) -> Result<wire::Unit, Refusal> {
-        let request = request.ok_or_else(|| Refusal::malformed("request", "is missing"))?;
-        RequestId::parse(&request.request_id)?;
-        let occasion = occasion(request.occasion)?;
-        let device_id = DeviceId::parse(&request.device_id).map_err(named(mfg::IdRefusal::reason))?;
-        let csr = match key_source(request.key)? {
-            KeySource::Device(csr) => csr,
+    async fn validate(&self, caller: Caller, request: Option<wire::UnitRequest>) -> Result<wire::Unit, Refusal> {
+        let order = self.order(caller, request)?;
+        // A repetition is answered as before, whatever would stand against a new request.
+        if let Some(unit) = self.desk.answered_before(&order).await? {
+            return Ok(judged(&order, unit.requested.lot));
+        }
+        let csr = match &order.key {
+            KeySource::Device(csr) => csr.clone(),
             // A key that is thrown away stands for the one that would be made.
             KeySource::Server(kind) => {
-                let key = SoftwareKey::generate(kind).map_err(named(issuance::KeyError::reason))?;
-                make_csr(&key, device_id.as_str()).map_err(named(issuance::KeyError::reason))?.into()
+                let key = SoftwareKey::generate(*kind).map_err(named(issuance::KeyError::reason))?;
+                make_csr(&key, order.device_id.as_str()).map_err(named(issuance::KeyError::reason))?.into()
             }
         };
-        let lot = match (request.lot, occasion) {
-            (Some(lot), _) => lot,
+        let lot = match (&order.lot, order.occasion) {
+            (Some(lot), _) => lot.clone(),
             (None, Occasion::Unspecified | Occasion::First) => self.desk.lots.current().await?,
-            (None, Occasion::Replacement | Occasion::Rework) => self.desk.unit(&device_id).await?.requested.lot,
+            (None, Occasion::Replacement | Occasion::Rework) => self.desk.unit(&order.device_id).await?.requested.lot,
         };
         let request = DeviceRequest {
-            request_id: request.request_id,
+            request_id: order.act.request.map(|id| id.to_string()).unwrap_or_default(),
             lot: lot.clone(),
-            device_id: device_id.to_string(),
+            device_id: order.device_id.to_string(),
             csr,
-            occasion: occasion.into(),
+            occasion: order.occasion.into(),
         };
         let asked = ValidateDeviceRequest { request: Some(request) };
         self.desk.calls.clone().validate_device(asked).await.map_err(|s| Refusal::from_status(&s))?;
-        Ok(wire::Unit { device_id: device_id.to_string(), lot, ..wire::Unit::default() })
+        Ok(judged(&order, lot))
     }
+}
+
+/// The unit that there would be.
+fn judged(order: &UnitOrder, lot: String) -> wire::Unit {
+    wire::Unit { device_id: order.device_id.to_string(), lot, ..wire::Unit::default() }
 }
 
 fn ended(before: &str) -> Refusal {
@@ -149,7 +155,7 @@ impl ProvisioningService for ProvisioningRpc {
             identity: caller.by,
             lot,
             tally: seen.tally,
-            clock_difference_ms: station_ms.saturating_sub(now.saturating_mul(1000)),
+            clock_difference_ms: station_ms.saturating_sub(self.desk.clock.now_millis()),
             certificate_days_left: ends.saturating_sub(now) / SECONDS_A_DAY,
         }))
     }
@@ -161,7 +167,7 @@ impl ProvisioningService for ProvisioningRpc {
         let caller = Caller::of(&request)?;
         let message = request.into_inner();
         let unit = match message.validate_only {
-            true => self.validate(message.request).await?,
+            true => self.validate(caller, message.request).await?,
             false => {
                 let service = self.clone();
                 tokio::spawn(trace::carried(async move { service.unit(caller, message.request).await }))

@@ -59,7 +59,7 @@ pub fn decide(table: Table, own: &Manufacturer, peer: &PeerIdentity, rpc: &str) 
     if from && row.roles.contains(&peer.role()) {
         return Ok(());
     }
-    Err(Denial::NotYou(refuse(format!("{} may not call this rpc", peer.id()))))
+    Err(Denial::NotYou(refuse(format!("{} may not call {rpc}", peer.id()))))
 }
 
 /// How a table and a service's description differ. Empty on both sides when all is well.

@@ -9,6 +9,11 @@ use pki::UnixTime;
 pub trait Clock: Send + Sync + 'static {
     /// The present moment, in whole seconds.
     fn now(&self) -> UnixTime;
+
+    /// The present moment in milliseconds since 1970, as far as the clock knows them: to compare two clocks.
+    fn now_millis(&self) -> i64 {
+        self.now().as_secs().saturating_mul(1000)
+    }
 }
 
 /// The operating system's clock.
@@ -22,6 +27,13 @@ impl Clock for SystemClock {
             Err(before) => i64::try_from(before.duration().as_secs()).map_or(i64::MIN, |s| -s),
         };
         UnixTime::new(seconds)
+    }
+
+    fn now_millis(&self) -> i64 {
+        match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
+            Err(_) => self.now().as_secs().saturating_mul(1000),
+        }
     }
 }
 

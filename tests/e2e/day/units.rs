@@ -14,7 +14,7 @@ use super::again;
 use crate::{
     answers::refused,
     custody::Custody,
-    devices::{Device, Line, confirmation},
+    devices::{Device, Line, confirmation, server_made},
     world::{At, TECHNICIAN, Who, fresh_id},
 };
 
@@ -104,6 +104,17 @@ async fn a_request_that_is_only_judged_spends_nothing_and_says_what_would_stand_
     refused(spent, Reason::QuantitySpent, Code::ResourceExhausted);
     let taken = judge(Device::new("d-val1").at_line(Some("d-val"))).await;
     refused(taken, Reason::DeviceIdTaken, Code::AlreadyExists);
+    // What was answered would be answered again, spent lot or not, whoever made the key.
+    let custody = Custody::at_technician("day-validate-2", "d-va2", 1).await;
+    let made_here = server_made(Some("d-va2"), "d-va2-1");
+    line.provision(&made_here).await;
+    let before = custody.picture().await;
+    assert_eq!(judge(made_here.clone()).await.unwrap().into_inner().unit.unwrap().lot, "d-va2");
+    let other = server_made(Some("d-va2"), "d-va2-1");
+    refused(judge(other).await, Reason::DeviceIdTaken, Code::AlreadyExists);
+    let elsewhere = UnitRequest { device_id: "d-va2-2".to_owned(), ..made_here };
+    refused(judge(elsewhere).await, Reason::RequestIdReused, Code::AlreadyExists);
+    custody.unchanged(&before).await;
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{
     session::next_page,
     table::{Shows, Verb},
+    terms::laid_out,
     words::{self, Node},
 };
 use crate::{args::Output, stdout::say};
@@ -123,6 +124,7 @@ fn member(field: &FieldDescriptor, value: &Field, style: Style) -> Node {
         Field::F32(number) => Value::from(*number),
         Field::F64(number) => Value::from(*number),
         Field::String(text) => Value::from(text.as_str()),
+        Field::Bytes(octets) if field.name() == "terms" && style == Style::Words => return terms(octets),
         Field::Bytes(octets) => written(field.name(), octets, style),
         Field::EnumNumber(number) => enumerated(field, *number),
         Field::Message(inner) => return object(inner, style),
@@ -136,6 +138,12 @@ fn member(field: &FieldDescriptor, value: &Field, style: Style) -> Node {
             return Node::Members(members);
         }
     })
+}
+
+/// The exact terms, in lines.
+fn terms(octets: &[u8]) -> Node {
+    let lines = laid_out(&String::from_utf8_lossy(octets));
+    Node::Items(lines.into_iter().map(|line| Node::Leaf(Value::from(line))).collect())
 }
 
 /// The value's name without the name of its type: `OPEN` of `LOT_STATE_OPEN`.

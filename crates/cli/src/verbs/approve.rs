@@ -9,7 +9,7 @@ use pki::Sha256;
 use prost_reflect::Value as Field;
 use serde_json::json;
 
-use super::{answer::Answer, care, request, session::Session, table::Given};
+use super::{answer::Answer, care, request, session::Session, table::Given, terms::laid_out};
 use crate::{failure::Failure, passphrase};
 
 const GET_ORDER: &str = "countersign.order.v1.OrderService/GetOrder";
@@ -24,11 +24,9 @@ pub(super) fn approve(session: &Session, given: &Given<'_>) -> Result<Answer, Fa
     let digest = Sha256::of(&order.terms);
     agree(given, &order, &digest)?;
     if given.is_dry_run() {
-        let words = format!("{}\nWould sign the digest {digest} of these terms of order {name}.", terms(&order));
-        return Ok(care::would(
-            words,
-            json!({ "order": name, "terms": terms(&order), "terms_digest": digest.to_string() }),
-        ));
+        let words = format!("{}\nWould sign the digest {digest} of these terms of order {name}.", shown(&order));
+        let terms = String::from_utf8_lossy(&order.terms);
+        return Ok(care::would(words, json!({ "order": name, "terms": terms, "terms_digest": digest.to_string() })));
     }
     let key_file = key_file(session, given)?;
     let passphrase_file = given.text("passphrase-file").map(PathBuf::from);
@@ -60,13 +58,13 @@ fn agree(given: &Given<'_>, order: &Order, digest: &Sha256) -> Result<(), Failur
     if given.is_dry_run() {
         return Ok(());
     }
-    eprintln!("{}\nTheir digest is {digest}.", terms(order));
+    eprintln!("{}\nTheir digest is {digest}.", shown(order));
     care::typed(&order.order, given, "Signs these terms.")
 }
 
-/// The exact terms; what is in them must not steer the terminal.
-fn terms(order: &Order) -> String {
-    String::from_utf8_lossy(&order.terms).chars().filter(|c| !c.is_control()).collect()
+/// The exact terms, in lines.
+fn shown(order: &Order) -> String {
+    laid_out(&String::from_utf8_lossy(&order.terms)).join("\n")
 }
 
 fn key_file(session: &Session, given: &Given<'_>) -> Result<PathBuf, Failure> {

@@ -14,7 +14,10 @@ pub(super) fn preflight(session: &Session, given: &Given<'_>) -> Result<Answer, 
         && let Some(descriptor) = field.kind().as_message()
     {
         let mut time = DynamicMessage::new(descriptor.clone());
-        time.set_field_by_name("seconds", Value::I64(SystemClock.now().as_secs()));
+        let millis = SystemClock.now_millis();
+        let nanos = i32::try_from(millis.rem_euclid(1000)).unwrap_or_default() * 1_000_000;
+        time.set_field_by_name("seconds", Value::I64(millis.div_euclid(1000)));
+        time.set_field_by_name("nanos", Value::I32(nanos));
         message.set_field(&field, Value::Message(time));
     }
     Ok(Answer::of(given.verb, session.read(&method, message, None)?))

@@ -82,6 +82,47 @@ fn a_list_is_provisioned_with_a_result_for_each_line_and_goes_on_when_it_is_repe
     assert_eq!(chain.tally("technician-z/operator", "tb1", "provisioned"), 4);
 }
 
+#[test]
+fn a_list_is_read_as_a_spreadsheet_writes_it_and_what_is_wrong_in_it_is_named_before_anything_is_asked() {
+    let chain = shared();
+    chain.lot_at_line("po-sheet", "tsh", 2);
+    let folder = tempfile::tempdir().unwrap();
+    let (list, out) = (folder.path().join("list.csv"), folder.path().join("out"));
+    let command = format!("device provision --csv {} --lot tsh --out {}", list.display(), out.display());
+    let cases = [
+        ("", "names no device"),
+        ("\n  \n# nothing\n", "names no device"),
+        ("sh-1\nsh-2;x.csr\n", "line 2: fields are divided by commas"),
+        ("sh-1\n\"sh-2\"\n", "line 2: quotes"),
+        ("sh-1\n../x\n", "line 2: "),
+        ("sh-1\nsh-1\n", "sh-1 stands in line 1 and in line 2"),
+        ("sh-1,,b,c\n", "line 1: want device id, CSR file, lot"),
+    ];
+    for (text, said) in cases {
+        fs::write(&list, text).unwrap();
+        let ended = chain.run("technician-z/station", &command);
+        ended.assert_failed(1, "FILE_MALFORMED");
+        assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
+    }
+    fs::write(&list, "sh-1\nsh-2,gone.csr\n").unwrap();
+    let ended = chain.run("technician-z/station", &command);
+    ended.assert_failed(3, "FILE_MISSING");
+    assert!(ended.stderr.contains("line 2: ") && ended.stderr.contains("gone.csr"), "{}", ended.stderr);
+    assert!(!out.exists());
+    let empty = folder.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let of_folder = format!("device provision --folder {} --lot tsh --out {}", empty.display(), out.display());
+    chain.run("technician-z/station", &of_folder).assert_failed(1, "FILE_MALFORMED");
+    assert_eq!(chain.tally("technician-z/operator", "tsh", "provisioned"), 0);
+
+    fs::write(&list, "\u{feff}device_id\r\nsh-1\r\n\r\nSH-2\r\n").unwrap();
+    assert_eq!(chain.ok("technician-z/station", &command)["devices"], 2);
+    // The lot is spent, and what was done is answered as before: also to who only asks what would happen.
+    let dry = chain.ok("technician-z/station", &format!("{command} --dry-run"));
+    assert_eq!((&dry["devices"], &dry["refused"]), (&2.into(), &0.into()), "{dry}");
+    assert_eq!(chain.tally("technician-z/operator", "tsh", "provisioned"), 2);
+}
+
 /// Enough that some are still to come when the first are answered.
 const SHIFT: usize = 300;
 

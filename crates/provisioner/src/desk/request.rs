@@ -64,6 +64,31 @@ impl Desk {
         Box::pin(self.looked_up(order, asked_key)).await
     }
 
+    /// The unit that this request, or for a device-made key another one for the same, got before.
+    ///
+    /// # Errors
+    /// `REQUEST_ID_REUSED`, `DEVICE_ID_TAKEN`: what the request itself would be refused for here.
+    pub(crate) async fn answered_before(&self, order: &UnitOrder) -> Result<Option<UnitOnRecord>, Refusal> {
+        let asked_key = match &order.key {
+            KeySource::Device(csr) => Some(named_key(csr)?),
+            KeySource::Server(_) => None,
+        };
+        let found = match order.occasion {
+            Occasion::Unspecified | Occasion::First => match self.standing(order, asked_key.as_ref()).await? {
+                Standing::Found(unit) => Some(unit),
+                Standing::Free { .. } => None,
+            },
+            Occasion::Replacement | Occasion::Rework => match request_key(&order.act) {
+                Some(key) => self.on_record(key).await?,
+                None => None,
+            },
+        };
+        if let (Some(unit), Occasion::Replacement | Occasion::Rework) = (&found, order.occasion) {
+            same_request(order, asked_key.as_ref(), unit)?;
+        }
+        Ok(found.filter(|unit| matches!(unit.stage, Stage::Issued(_))))
+    }
+
     /// The request on record, after a look for it.
     async fn looked_up(&self, order: &UnitOrder, asked_key: Option<Sha256>) -> Result<UnitOnRecord, Refusal> {
         for _ in 0..MOST_TRIES {
@@ -243,14 +268,15 @@ pub(super) fn same_request(
 
 /// Another request for a unit that is on record: the same unit only for the same device-made key.
 fn same_unit(order: &UnitOrder, asked_key: Option<&Sha256>, before: &UnitOnRecord) -> Result<(), Refusal> {
-    let differs = match (&order.key, difference(order, asked_key, before)) {
+    let id = &order.device_id;
+    let (differs, message) = match (&order.key, difference(order, asked_key, before)) {
         (KeySource::Device(_), None) => return Ok(()),
-        (KeySource::Server(_), None) => "public key",
-        (_, Some(differs)) => differs,
+        (KeySource::Server(_), None) => {
+            ("public key", format!("unit {id} exists already, with a key that was made for another request"))
+        }
+        (_, Some(differs)) => (differs, format!("unit {id} exists already, with another {differs}")),
     };
-    Err(Refusal::new("DEVICE_ID_TAKEN", format!("unit {} exists already, with another {differs}", order.device_id))
-        .with("device_id", &order.device_id)
-        .with("differs", differs))
+    Err(Refusal::new("DEVICE_ID_TAKEN", message).with("device_id", id).with("differs", differs))
 }
 
 pub(super) fn difference(order: &UnitOrder, asked_key: Option<&Sha256>, before: &UnitOnRecord) -> Option<&'static str> {

@@ -121,6 +121,8 @@ fn single(id: &str, given: &Given<'_>) -> Result<Item, Failure> {
 /// `device id[,CSR file[,lot]]`; a head, empty lines and lines that begin with `#` are skipped. CSR paths start at the list's folder.
 fn in_list(path: &Path) -> Result<Vec<Item>, Failure> {
     let text = files::text(path)?;
+    // What a spreadsheet puts before the first line.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let here = path.parent().unwrap_or(Path::new("."));
     let mut items = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
@@ -132,11 +134,14 @@ fn in_list(path: &Path) -> Result<Vec<Item>, Failure> {
         if line.contains('"') {
             return Err(wrong("quotes are not read; no field needs them".to_owned()));
         }
+        if line.contains(';') {
+            return Err(wrong("fields are divided by commas, not by semicolons".to_owned()));
+        }
         let mut fields = line.split(',').map(str::trim);
         let id = fields.next().unwrap_or_default();
         let device_id = DeviceId::parse(id).map_err(|e| wrong(format!("{id:?}: {e}")))?;
         let csr = fields.next().filter(|field| !field.is_empty());
-        let csr = csr.map(|file| read_csr(&here.join(file))).transpose()?;
+        let csr = csr.map(|file| read_csr(&here.join(file))).transpose().map_err(|e| e.within(&place(path, number)))?;
         let lot = fields.next().filter(|field| !field.is_empty()).map(str::to_owned);
         if fields.next().is_some() {
             return Err(wrong("want device id, CSR file, lot".to_owned()));
@@ -144,7 +149,15 @@ fn in_list(path: &Path) -> Result<Vec<Item>, Failure> {
         items.push(Item { line: number, device_id, lot, csr });
         check_count(path, items.len())?;
     }
+    if items.is_empty() {
+        return Err(Failure::malformed(path, "names no device"));
+    }
     Ok(items)
+}
+
+/// How a line of a list is named before what is wrong with what it names.
+fn place(path: &Path, line: usize) -> String {
+    format!("{}: line {line}", path.display())
 }
 
 /// Every `<device id>.csr` and `<device id>.pem`, in the order of the names.
@@ -157,6 +170,9 @@ fn in_folder(folder: &Path) -> Result<Vec<Item>, Failure> {
             paths.push(path);
             check_count(folder, paths.len())?;
         }
+    }
+    if paths.is_empty() {
+        return Err(Failure::malformed(folder, "holds no <device id>.csr and no <device id>.pem"));
     }
     paths.sort();
     let item = |(line, path): (usize, &PathBuf)| {
