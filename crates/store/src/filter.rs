@@ -3,10 +3,14 @@
 //! A Bloom filter in blocks of one cache line, so that a look-up misses the cache once. Keys are hashes already; their last octets
 //! choose the bits, because their first octets decide the order on the disk.
 
+use std::io::{self, Read, Write};
+
 use crate::unit::Key;
 
 /// Words of 64 bits in a block: one cache line.
 const WORDS: usize = 8;
+/// Octets of a block.
+const BLOCK: usize = WORDS * 8;
 /// Bits for each key: with 6 probes about one absent key in 80 passes.
 const BITS_A_KEY: u64 = 10;
 const PROBES: u32 = 6;
@@ -56,18 +60,32 @@ impl Filter {
         (usize::try_from(at).unwrap_or(0), hash.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(32))
     }
 
-    /// The filter as octets, a whole number of blocks.
-    pub(crate) fn to_octets(&self) -> Vec<u8> {
-        self.blocks.iter().flatten().flat_map(|word| word.to_le_bytes()).collect()
+    /// How many octets it takes when it is written.
+    pub(crate) fn octets(&self) -> u64 {
+        (self.blocks.len() * BLOCK) as u64
     }
 
-    /// The filter that was written as these octets; None when they are no whole number of blocks.
-    pub(crate) fn from_octets(octets: &[u8]) -> Option<Self> {
-        let (words, rest) = octets.as_chunks();
-        let words: Vec<u64> = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
-        let (blocks, odd) = words.as_chunks();
-        let whole = rest.is_empty() && odd.is_empty() && !blocks.is_empty();
-        whole.then(|| Self { blocks: blocks.to_vec() })
+    /// Writes it block by block: a filter is large, and one copy of it is enough.
+    pub(crate) fn write(&self, to: &mut impl Write) -> io::Result<()> {
+        self.blocks.iter().flatten().try_for_each(|word| to.write_all(&word.to_le_bytes()))
+    }
+
+    /// Reads what was written as so many octets.
+    ///
+    /// # Errors
+    /// `InvalidData` when they are no whole number of blocks, what reading says.
+    pub(crate) fn read(octets: u64, from: &mut impl Read) -> io::Result<Self> {
+        let octets = usize::try_from(octets).map_err(io::Error::other)?;
+        if octets == 0 || !octets.is_multiple_of(BLOCK) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a filter is no whole number of blocks"));
+        }
+        let mut blocks = vec![[0; WORDS]; octets / BLOCK];
+        for word in blocks.iter_mut().flatten() {
+            let mut octets = [0; 8];
+            from.read_exact(&mut octets)?;
+            *word = u64::from_le_bytes(octets);
+        }
+        Ok(Self { blocks })
     }
 }
 
@@ -93,13 +111,17 @@ mod tests {
         assert!((0..20_000).all(|number| filter.may_hold(&key(number))));
         let passing = (20_000..120_000).filter(|number| filter.may_hold(&key(*number))).count();
         assert!(passing < 2_500, "{passing} of 100000 absent keys pass");
-        assert_eq!(Filter::from_octets(&filter.to_octets()), Some(filter));
+        let mut octets = Vec::new();
+        filter.write(&mut octets).unwrap();
+        assert_eq!(octets.len() as u64, filter.octets());
+        assert_eq!(Filter::read(filter.octets(), &mut octets.as_slice()).unwrap(), filter);
     }
 
     #[test]
     fn octets_that_are_no_filter_are_refused() {
+        assert!(Filter::read(128, &mut [0; 127].as_slice()).is_err());
         for length in [0, 1, 63, 65, 72] {
-            assert_eq!(Filter::from_octets(&vec![0; length]), None);
+            assert!(Filter::read(length, &mut io::repeat(0)).is_err(), "{length}");
         }
     }
 }

@@ -12,7 +12,7 @@
 //! no look at the disk, one that is costs one block.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -58,6 +58,32 @@ impl Place {
     }
 }
 
+/// Sums up the octets that pass.
+struct Summed<S> {
+    stream: S,
+    sum: u32,
+}
+
+impl<S: Read> Read for Summed<S> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.stream.read(into)?;
+        self.sum = crc32c::crc32c_append(self.sum, into.get(..read).unwrap_or_default());
+        Ok(read)
+    }
+}
+
+impl<S: Write> Write for Summed<S> {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        let written = self.stream.write(octets)?;
+        self.sum = crc32c::crc32c_append(self.sum, octets.get(..written).unwrap_or_default());
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
 /// Stands for the trailer where a block's number stands for a block.
 const WHOLE: u64 = u64::MAX;
 
@@ -83,19 +109,20 @@ impl Run {
         let memory = trailer.filter.checked_add(trailer.blocks.saturating_mul(8));
         let blocks_end = trailer.blocks.checked_mul(BLOCK as u64);
         let fits = memory.zip(blocks_end).and_then(|(memory, blocks)| memory.checked_add(blocks)) == Some(trailer_at);
-        let (Some(memory), Some(blocks_end), true) = (memory, blocks_end, fits) else {
+        let (Some(blocks_end), true) = (blocks_end, fits) else {
             return Err(damaged("a run has another length than it says"));
         };
-        let mut octets = vec![0; usize::try_from(memory).map_err(io::Error::other)?];
-        file.read_exact_at(&mut octets, blocks_end)?;
-        if crc32c::crc32c(&octets) != trailer.memory_sum {
+        let mut rest = Summed { stream: BufReader::new(&file), sum: 0 };
+        rest.stream.seek(SeekFrom::Start(blocks_end))?;
+        let filter = Filter::read(trailer.filter, &mut rest)?;
+        let fences = (0..trailer.blocks).map(|_| {
+            let mut fence = [0; 8];
+            rest.read_exact(&mut fence).map(|()| u64::from_le_bytes(fence))
+        });
+        let fences = fences.collect::<io::Result<_>>()?;
+        if rest.sum != trailer.memory_sum {
             return Err(damaged("a run's filter fails its checksum"));
         }
-        let filter_length = usize::try_from(trailer.filter).map_err(io::Error::other)?;
-        let (filter, fences) = octets.split_at_checked(filter_length).ok_or_else(|| damaged("a run is cut off"))?;
-        let filter = Filter::from_octets(filter).ok_or_else(|| damaged("a run has no filter"))?;
-        let (fences, _) = fences.as_chunks();
-        let fences = fences.iter().map(|fence| u64::from_le_bytes(*fence)).collect();
         Ok(Self { number, entries: trailer.entries, place, file, filter, fences })
     }
 
@@ -277,20 +304,16 @@ impl Writer {
         if !self.block.is_empty() {
             self.end_block()?;
         }
-        let mut memory = self.filter.to_octets();
-        let filter = memory.len() as u64;
-        memory.extend(self.fences.iter().flat_map(|fence| fence.to_le_bytes()));
-        let trailer = Trailer {
-            entries: self.entries,
-            blocks: self.fences.len() as u64,
-            filter,
-            memory_sum: crc32c::crc32c(&memory),
-        };
-        self.file.write_all(&memory)?;
-        self.file.write_all(&trailer.octets(self.place))?;
-        let Self { file, place, .. } = self;
+        let Self { file, place, filter, fences, entries, .. } = self;
+        let mut memory = Summed { stream: file, sum: 0 };
+        filter.write(&mut memory)?;
+        fences.iter().try_for_each(|fence| memory.write_all(&fence.to_le_bytes()))?;
+        let Summed { stream: mut file, sum: memory_sum } = memory;
+        let trailer = Trailer { entries, blocks: fences.len() as u64, filter: filter.octets(), memory_sum };
+        file.write_all(&trailer.octets(place))?;
         file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        // Read back: what is served is what is on the disk.
+        // Read back: what is served is what is on the disk. One copy at a time.
+        drop((filter, fences));
         Run::open(dir, &place.store, place.run)
     }
 
