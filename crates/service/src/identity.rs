@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use pki::{Sha256, UnixTime};
 use serde::Deserialize;
@@ -219,9 +220,12 @@ impl fmt::Display for SpiffeId {
 
 /// A peer whose certificate was verified against the bundle of its own trust domain.
 ///
-/// Only the TLS handshake makes one, and the process shell puts it into every request.
+/// Only the TLS handshake makes one, and the process shell puts it into every request: cloning it costs little.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PeerIdentity {
+pub struct PeerIdentity(Arc<Verified>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Verified {
     id: SpiffeId,
     certificate_sha256: Sha256,
     not_after: UnixTime,
@@ -229,7 +233,7 @@ pub struct PeerIdentity {
 
 impl PeerIdentity {
     pub(crate) fn new(id: SpiffeId, certificate_sha256: Sha256, not_after: UnixTime) -> Self {
-        Self { id, certificate_sha256, not_after }
+        Self(Arc::new(Verified { id, certificate_sha256, not_after }))
     }
 
     /// The identity of the peer that sent a request; none when the request did not come through the shell.
@@ -241,31 +245,31 @@ impl PeerIdentity {
     /// The verified id.
     #[must_use]
     pub fn id(&self) -> &SpiffeId {
-        &self.id
+        &self.0.id
     }
 
     /// The peer's organisation.
     #[must_use]
     pub fn manufacturer(&self) -> &Manufacturer {
-        &self.id.manufacturer
+        &self.0.id.manufacturer
     }
 
     /// The peer's role.
     #[must_use]
     pub fn role(&self) -> Role {
-        self.id.role
+        self.0.id.role
     }
 
     /// SHA-256 of the certificate (DER) that the peer presented.
     #[must_use]
     pub fn certificate_sha256(&self) -> &Sha256 {
-        &self.certificate_sha256
+        &self.0.certificate_sha256
     }
 
     /// When that certificate expires.
     #[must_use]
     pub fn not_after(&self) -> UnixTime {
-        self.not_after
+        self.0.not_after
     }
 }
 
