@@ -11,25 +11,21 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use axum::{
-    Router,
-    extract::{ConnectInfo, connect_info::Connected},
-    middleware::map_request,
-    routing::post,
-    serve::IncomingStream,
-};
+use api::Refusal;
+use axum::{Extension, Router, routing::post};
 use bytes::Bytes;
-use http::Request;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
 use service::places::Place;
-use tokio::sync::mpsc;
+use tower::Layer as _;
 
 use super::guest::{Guest, House, Visitor};
 use crate::admission::Admitted;
 use casing::Casing;
-use stream::{WebListener, WebStream};
-
-/// Connections that finished their handshake and wait to be taken over.
-const HANDOVER: usize = 64;
+use stream::WebStream;
 
 /// Who calls: what its connection presented, and from where. Every request carries one among its extensions.
 #[derive(Debug, Clone)]
@@ -68,44 +64,37 @@ impl Caller {
 }
 
 /// The web server behind the HTTPS door.
-#[derive(Debug, Clone)]
-pub(super) struct Web(mpsc::Sender<WebStream>);
+#[derive(Clone)]
+pub(super) struct Web {
+    house: Arc<House>,
+    router: Router,
+}
 
 impl Web {
-    /// Starts to serve; it ends when the house closes.
     pub(super) fn new(house: &Arc<House>, rest: Router) -> Self {
-        let (sender, streams) = mpsc::channel(HANDOVER);
         let router = Router::new()
             .route("/devices/{device}/messages/events", post(telemetry::receive))
             .with_state(Arc::clone(house))
-            .fallback_service(rest)
-            .layer(map_request(introduce));
-        let stop = house.stop.clone();
-        tokio::spawn(async move {
-            let listener = WebListener(streams);
-            let served = axum::serve(listener, router.into_make_service_with_connect_info::<Caller>());
-            tokio::select! {
-                _ = served.into_future() => {}
-                () = stop.cancelled() => {}
-            }
-        });
-        Self(sender)
+            .fallback_service(rest);
+        Self { house: Arc::clone(house), router }
     }
 
-    /// Hands the connection over.
+    /// Answers the requests of one connection until it ends. Octets that are no request are refused by status, and on record.
     pub(super) async fn serve(&self, guest: Guest) {
-        // Nobody takes it when the process is stopping; it is closed then.
-        let _ = self.0.send(WebStream::new(guest)).await;
+        let stream = WebStream::new(guest);
+        let caller = stream.caller();
+        let visitor = caller.visitor.clone();
+        let requests = Extension(caller).layer(self.router.clone());
+        let served = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(stream::SILENCE)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(requests))
+            .await;
+        if let Err(error) = served
+            && error.is_parse()
+        {
+            let refusal = Refusal::new("PACKET_MALFORMED", format!("what came is no HTTP request: {error}"));
+            self.house.refused(&visitor, "", &refusal).await;
+        }
     }
-}
-
-impl Connected<IncomingStream<'_, WebListener>> for Caller {
-    fn connect_info(stream: IncomingStream<'_, WebListener>) -> Self {
-        stream.io().caller()
-    }
-}
-
-async fn introduce<B>(ConnectInfo(caller): ConnectInfo<Caller>, mut request: Request<B>) -> Request<B> {
-    request.extensions_mut().insert(caller);
-    request
 }

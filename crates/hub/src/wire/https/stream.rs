@@ -1,51 +1,25 @@
-//! The connections of the web server: handed over by the door, watched for silence.
+//! A connection of the web server, watched for silence.
 
 use std::{
     future::Future as _,
     io,
-    net::{Ipv4Addr, SocketAddr},
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
     time::Duration,
 };
 
-use axum::serve::Listener;
 use service::net::{BoxFuture, BoxStream};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::mpsc,
     time::{Instant, Sleep, sleep},
 };
 
 use super::{Caller, casing::Watcher};
 use crate::wire::guest::{Guest, Permits};
 
-/// How long a connection may say nothing, between requests and within one.
-const SILENCE: Duration = Duration::from_secs(60);
-
-/// Connections as the web server takes them.
-pub(super) struct WebListener(pub(super) mpsc::Receiver<WebStream>);
-
-impl Listener for WebListener {
-    type Io = WebStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (WebStream, SocketAddr) {
-        match self.0.recv().await {
-            Some(stream) => {
-                let from = stream.caller.from();
-                (stream, from)
-            }
-            // The doors are gone, so nobody can ever call.
-            None => std::future::pending().await,
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
-    }
-}
+/// How long a connection may say nothing, between requests and within one, and how long the head of a request may take.
+pub(super) const SILENCE: Duration = Duration::from_secs(60);
 
 /// A connection. Holds its place among `max_connections` until it is dropped.
 pub(super) struct WebStream {

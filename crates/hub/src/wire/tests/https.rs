@@ -74,7 +74,10 @@ async fn what_is_no_request_is_refused_and_the_connection_closed_and_others_go_o
         bad.write(octets.as_bytes()).await;
         let answer = bad.rest().await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{code}: {answer}");
+        let expected = Event::Refused { claimed: String::new(), reason: "PACKET_MALFORMED", chain: 2 };
+        assert_eq!(world.porter.next().await, expected, "{code}");
         good.write(send.as_bytes()).await;
         assert!(good.answer().await.starts_with("HTTP/1.1 204"), "after {code}");
+        assert!(matches!(world.porter.next().await, Event::Telemetry(..)), "after {code}");
     }
 }
