@@ -64,7 +64,7 @@ impl Authority {
         }
         match self.check_clock() {
             Err(refusal) if refusal.reason() == "CLOCK_BEHIND" => Ok(()),
-            other => other,
+            other => other.map(drop),
         }
     }
 
@@ -73,19 +73,24 @@ impl Authority {
         self.latest.note(act.at.min(self.now()));
     }
 
-    /// Refuses while the clock is far behind a time that is on record, and puts on record that it is, or is no longer.
+    /// The time that the clock shows. Refuses while that is far behind a time that is on record, and puts on record that it is, or is
+    /// no longer.
     ///
     /// # Errors
     /// `CLOCK_BEHIND`; what the store says.
-    pub(crate) fn check_clock(&self) -> Result<(), Refusal> {
-        if self.latest.is_ahead_of(self.now()) != self.standing().clock_behind.is_some() {
+    pub(crate) fn check_clock(&self) -> Result<UnixTime, Refusal> {
+        let now = loop {
+            let now = self.now();
+            if self.latest.is_ahead_of(now) == self.standing().clock_behind.is_some() {
+                break now;
+            }
             self.judge_clock()?;
-        }
+        };
         if self.standing().clock_behind.is_some() {
-            let what = format!("the clock shows {}, long before the time of an earlier record", self.now());
+            let what = format!("the clock shows {now}, long before the time of an earlier record");
             return Err(Refusal::new("CLOCK_BEHIND", what).retry_after(PATIENCE));
         }
-        Ok(())
+        Ok(now)
     }
 
     fn judge_clock(&self) -> Result<(), Refusal> {

@@ -249,7 +249,7 @@ fn draft(
     predecessor: Option<&Predecessor>,
     against: Against,
 ) -> Result<Prepared, Refusal> {
-    authority.check_may_issue()?;
+    let now = authority.check_may_issue()?;
     let generation = predecessor.map_or(Generation::FIRST, |p| p.next_generation);
     let against = if predecessor.is_some() { Against::Voided } else { against };
     let request = DeviceRequest {
@@ -257,7 +257,7 @@ fn draft(
         device: &order.device_id,
         generation,
         serial: authority.serials.next_serial().map_err(named(issuance::SerialRefusal::reason))?,
-        now: authority.now(),
+        now,
     };
     let draft = lot.issuer()?.draft_device(&lot.profiles, request).map_err(named(issuance::IssueRefusal::reason))?;
     authority.note_time(&order.act);

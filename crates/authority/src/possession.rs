@@ -65,12 +65,11 @@ impl Authority {
         {
             return self.same_proof(act, lot, code, &before);
         }
-        self.check_may_issue()?;
+        let now = self.check_may_issue()?;
         let signer = self.signer(lot)?;
         let relied_on = self.open_lot(&signer)?;
         let serial = self.serials.next_serial().map_err(named(issuance::SerialRefusal::reason))?;
-        let draft =
-            signer.key()?.draft_possession(code, serial, self.now()).map_err(named(issuance::IssueRefusal::reason))?;
+        let draft = signer.key()?.draft_possession(code, serial, now).map_err(named(issuance::IssueRefusal::reason))?;
         self.note_time(act);
         let mut unit = act.unit(Fact::PossessionIntent(PossessionIntent {
             lot: lot.to_owned(),

@@ -15,6 +15,7 @@ use api::{
     store::v1::{ReconcileStoreRequest, SeenJournal},
 };
 use mfg::ManufacturerId;
+use pki::UnixTime;
 use records::{
     Caller, Once, Standing, Suspended, commit_once, named, not_suspended, read_at, reconciled_unit, refuse_conflict,
     reused,
@@ -61,11 +62,12 @@ impl Authority {
         *self.standing.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Refuses whatever would spend, give back or sign something.
+    /// Refuses whatever would spend, give back or sign something; otherwise the time for which that was judged: who reads the clock once
+    /// more may find another.
     ///
     /// # Errors
     /// `STORE_SUSPENDED`, `CLOCK_BEHIND`; what the store says.
-    pub fn check_may_issue(&self) -> Result<(), Refusal> {
+    pub fn check_may_issue(&self) -> Result<UnixTime, Refusal> {
         if let Some(why) = self.standing().suspended {
             let what = format!("{} and is not reconciled yet", words(why));
             return Err(Refusal::new("STORE_SUSPENDED", what).retry_after(OPERATORS_PATIENCE));

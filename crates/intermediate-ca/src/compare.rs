@@ -46,7 +46,7 @@ impl Receiver {
         if let Err(refusal) = self.compare(sender).await {
             warn!(%sender, %refusal, "the journals could not be compared");
         }
-        self.authority.check_may_issue()
+        self.authority.check_may_issue().map(drop)
     }
 
     /// Shows a sender this journal and what was seen of the sender's, and judges and keeps what it shows.

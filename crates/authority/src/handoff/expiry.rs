@@ -54,7 +54,7 @@ pub fn release_expired_offers(authority: &Arc<Authority>) -> Result<(), Refusal>
             let released = workers.run(move || {
                 // Also while nobody asks for anything: a clock that jumped is noticed, and one that is right again.
                 match authority.check_may_issue() {
-                    Ok(()) => authority.release_expired(),
+                    Ok(_) => authority.release_expired(),
                     Err(refusal) => debug!(%refusal, "offers keep their units for now"),
                 }
                 Ok(())
