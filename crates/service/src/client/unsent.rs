@@ -5,9 +5,9 @@
 //! was taken of it is remembered until the answer begins, so that the same request can be made over the next connection.
 //!
 //! Three failures are repaired. None of the body was taken: the server has no message of the call. Its GOAWAY without an error names an
-//! earlier call as the last: it has not begun. The connection broke, possibly before its GOAWAY was read: whether the server has begun is
-//! not known, and does not matter, because services answer a repeated request with what came of it the first time. This is why only
-//! services call this way.
+//! earlier call as the last: it has not begun. The connection broke, possibly before its GOAWAY was read, or was given up with the call in
+//! its hands: whether the server has begun is not known, and does not matter, because services answer a repeated request with what came
+//! of it the first time. This is why only services call this way.
 
 mod lent;
 
@@ -48,7 +48,9 @@ pub(super) async fn call(mut channel: Channel, request: Request<Body>) -> Result
         let repairable = match kept.taken() {
             Taken::Nothing => failed_over(&error, |_: &hyper::Error| true),
             Taken::Remembered => {
-                failed_over(&error, names_an_earlier_call) || failed_over(&error, |_: &std::io::Error| true)
+                failed_over(&error, names_an_earlier_call)
+                    || failed_over(&error, |_: &std::io::Error| true)
+                    || failed_over(&error, hyper::Error::is_canceled)
             }
             Taken::Forgotten => false,
         };
