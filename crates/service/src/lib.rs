@@ -21,7 +21,6 @@ pub mod files;
 mod guard;
 pub mod health;
 pub mod identity;
-mod memory;
 pub mod metrics;
 pub mod net;
 pub mod places;
