@@ -5,6 +5,8 @@
 //! over everything before it. So a journal that holds what was shown holds all that came before, and one that does not was put back, also
 //! when it has grown longer since.
 
+use std::sync::PoisonError;
+
 use api::{
     Refusal,
     custody::v1::JournalHead,
@@ -15,7 +17,6 @@ use bytes::Bytes;
 use mfg::Statement;
 use pki::{PublicKey, Sha256};
 use records::{Act, Standing, commit_one, keys, named, read, refuse_conflict, refuse_store, rolled_back_unit, wire};
-use std::sync::PoisonError;
 use store::{Claim, Conflict, Entry, Position, Record, Rule, StoreError};
 use tracing::{error, warn};
 

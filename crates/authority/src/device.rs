@@ -56,7 +56,7 @@ impl Occasion {
     /// From the wire.
     ///
     /// # Errors
-    /// `CSR_MALFORMED` for a number that is no occasion.
+    /// `REQUEST_MALFORMED` for a number that is no occasion.
     pub fn read(number: i32) -> Result<Self, Refusal> {
         match WireOccasion::try_from(number) {
             Ok(WireOccasion::Unspecified | WireOccasion::First) => Ok(Self::First),

@@ -169,14 +169,8 @@ impl Desk {
 
     /// A unit as it stands.
     pub(crate) async fn newest(&self, device_id: &str) -> Result<Option<UnitOnRecord>, Refusal> {
-        let (store, key) = (Arc::clone(&self.store), keys::unit(device_id));
-        self.workers
-            .run(move || {
-                let Some(record) = store.get(&key).map_err(|e| refuse_store(&e))? else { return Ok(None) };
-                let unit = UnitOnRecord::from_record(store.as_ref(), &record)?;
-                unit.map(|unit| unit.restored(store.as_ref())).transpose()
-            })
-            .await
+        let (store, device_id) = (Arc::clone(&self.store), device_id.to_owned());
+        self.workers.run(move || UnitOnRecord::newest(store.as_ref(), &device_id)).await
     }
 
     /// Whether something came of a unit since it was read.

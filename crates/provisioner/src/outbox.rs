@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use api::{
     Refusal, RequestId,
-    journal::v1::{OutboxAdvanced, record::Fact},
+    journal::v1::{OutboxAdvanced, OutboxQuarantined, record::Fact},
 };
 use issuance::{Entropy as _, SystemEntropy};
 use records::{Act, Caller, CommitQueue, Standing, keys, read, refuse_conflict, refuse_store};
@@ -213,12 +213,8 @@ impl<D: Destination> Outbox<D> {
         let mut next = read_to;
         let mut later = None;
         let (mut refused, mut released) = (0, 0);
-        for (delivery, outcome) in batch.iter().zip(outcomes) {
-            // Where a feed began anew, something may be aside already.
-            let before = match self.place.is_anything_aside() {
-                true => aside::find(self.tools.store.as_ref(), D::NAME, delivery.position)?,
-                false => None,
-            };
+        let aside = self.already_aside(&batch).await?;
+        for ((delivery, outcome), before) in batch.iter().zip(outcomes).zip(aside) {
             match outcome {
                 Outcome::Arrived(about) => {
                     units.extend(about);
@@ -277,6 +273,17 @@ impl<D: Destination> Outbox<D> {
                 Ok((batch, page.next, page.next >= page.head.position))
             })
             .await
+    }
+
+    /// What is aside of each delivery: something may be where a feed began anew.
+    async fn already_aside(&self, batch: &[Delivery<D::Content>]) -> Result<Vec<Option<OutboxQuarantined>>, Refusal> {
+        if !self.place.is_anything_aside() {
+            return Ok(vec![None; batch.len()]);
+        }
+        let (store, positions) = (Arc::clone(&self.tools.store), batch.iter().map(|delivery| delivery.position));
+        let positions: Vec<Position> = positions.collect();
+        let find = move || positions.into_iter().map(|at| aside::find(store.as_ref(), D::NAME, at)).collect();
+        self.tools.workers.run(find).await
     }
 
     fn move_to(&mut self, next: Position) {

@@ -5,7 +5,7 @@ use api::{
     journal::v1::{UnitIssued, UnitRequested, record::Fact},
 };
 use mfg::DeviceState;
-use records::{read, read_at};
+use records::{keys, read, read_at, refuse_store};
 use store::{Position, Record, Store};
 
 /// A unit as its newest record tells it.
@@ -80,6 +80,15 @@ impl UnitOnRecord {
         let asked_at = issued.issued.requested_at;
         let requested = requested_at(store, asked_at)?;
         Ok(Some(Self { at, requested_at: asked_at, requested, stage: Stage::Issued(Box::new(issued)) }))
+    }
+
+    /// The unit of a device, as it stands.
+    ///
+    /// # Errors
+    /// As [`UnitOnRecord::from_record`].
+    pub(crate) fn newest(store: &dyn Store, device_id: &str) -> Result<Option<Self>, Refusal> {
+        let Some(record) = store.get(&keys::unit(device_id)).map_err(|e| refuse_store(&e))? else { return Ok(None) };
+        Self::from_record(store, &record)?.map(|unit| unit.restored(store)).transpose()
     }
 
     /// As it stands: a refused replacement or rework leaves the unit where it stood before.

@@ -38,9 +38,12 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    /// Why the session was ended from outside, if it was: for whoever is at something that may take long.
-    pub(super) fn is_over(&mut self) -> Option<End> {
-        self.end.try_recv().ok()
+    /// For whoever is at something that may take long: a device that takes its answers slowly does not outlive what it was admitted for.
+    ///
+    /// # Errors
+    /// Why the session was ended from outside.
+    pub(super) fn check(&mut self) -> Result<(), End> {
+        self.end.try_recv().map_or(Ok(()), Err)
     }
 }
 

@@ -20,7 +20,8 @@ impl Desk {
     /// same.
     ///
     /// # Errors
-    /// `DEVICE_UNKNOWN`, `UNIT_NOT_ISSUED`, `DEVICE_SCRAPPED` (for another cause), `REQUEST_ID_REUSED`, `UPSTREAM_UNREACHABLE`, what the signer says.
+    /// `DEVICE_UNKNOWN`, `UNIT_NOT_ISSUED`, `DEVICE_SCRAPPED` (for another cause), `REQUEST_ID_REUSED`, `UPSTREAM_UNREACHABLE`, what the
+    /// signer says.
     pub(crate) async fn scrap(&self, act: Act, device_id: &DeviceId, why: &str) -> Result<Unit, Refusal> {
         if let Some(key) = request_key(&act)
             && let Some(before) = self.on_record(key).await?

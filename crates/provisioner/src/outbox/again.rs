@@ -67,7 +67,9 @@ impl<D: Destination> Outbox<D> {
     /// # Errors
     /// When it has to be tried again later.
     pub(super) async fn again(&mut self) -> Result<Option<Progress>, Refusal> {
-        let Some(asked_at) = asked(self.tools.store.as_ref(), D::NAME)? else { return Ok(None) };
+        let store = Arc::clone(&self.tools.store);
+        let asked_at = self.tools.workers.run(move || asked(store.as_ref(), D::NAME)).await?;
+        let Some(asked_at) = asked_at else { return Ok(None) };
         let pass = match self.pass.take().filter(|pass| pass.asked_at == asked_at) {
             Some(pass) => pass,
             None => {

@@ -9,7 +9,7 @@ use api::{
 };
 use bytes::Bytes;
 use mfg::DeviceState;
-use records::{keys, read, read_at, refuse_store};
+use records::{read, read_at};
 use service::client::PeerChannel;
 use store::{Record, Store};
 
@@ -67,9 +67,9 @@ impl Destination for ToSigner {
 /// Whether the unit was scrapped, and perhaps came back, since its certificate was confirmed: told late, the confirmation would say of a
 /// unit in doubt that it is written.
 fn is_overtaken(store: &dyn Store, device_id: &str, issued_at: u64) -> Result<bool, Refusal> {
-    let Some(newest) = store.get(&keys::unit(device_id)).map_err(|e| refuse_store(&e))? else { return Ok(false) };
-    let newest = UnitOnRecord::from_record(store, &newest)?.map(|unit| unit.restored(store)).transpose()?;
-    let Some(Stage::Issued(stands)) = newest.map(|unit| unit.stage) else { return Ok(false) };
+    let Some(Stage::Issued(stands)) = UnitOnRecord::newest(store, device_id)?.map(|unit| unit.stage) else {
+        return Ok(false);
+    };
     Ok(stands.at == issued_at
         && match stands.state {
             DeviceState::Scrapped | DeviceState::Issued => true,

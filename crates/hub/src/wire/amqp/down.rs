@@ -56,7 +56,7 @@ impl Connection {
                 }
             }
             self.line.flush_if_large().await?;
-            self.check_end()?;
+            self.seat.check().map_err(Over::Ended)?;
         }
         Ok(())
     }

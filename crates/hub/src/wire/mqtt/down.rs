@@ -33,7 +33,7 @@ impl Session {
             let topic = topic::cloud_to_device(&self.device, &properties::to_bag(&message));
             self.publish(topic, message.message.body, qos, Some(message.sequence));
             self.line.flush_if_large().await?;
-            self.check_end()?;
+            self.seat.check().map_err(Over::Ended)?;
             // At most once: written is all that can be known.
             if qos == QoS::AtMostOnce {
                 self.line.flush().await?;

@@ -144,14 +144,9 @@ impl Session {
                 None => return Ok(()),
             }
             self.line.flush_if_large().await?;
-            self.check_end()?;
+            self.seat.check().map_err(Over::Ended)?;
         }
         Ok(())
-    }
-
-    /// A device that takes its answers slowly does not outlive what it was admitted for.
-    pub(super) fn check_end(&mut self) -> Result<(), Over> {
-        self.seat.is_over().map_or(Ok(()), |end| Err(Over::Ended(end)))
     }
 
     /// A message is durable, or was refused: MQTT 3.1.1 has no way to refuse one message, so the session ends.

@@ -6,7 +6,7 @@ use api::{
     journal::v1::{UnitIssued, record::Fact},
 };
 use mfg::DeviceState;
-use records::{keys, read, read_at, refuse_store};
+use records::{read, read_at};
 use store::{Record, Store};
 
 use crate::unit::{Stage, UnitOnRecord};
@@ -37,8 +37,7 @@ pub(super) fn is_overtaken(store: &dyn Store, record: &Record) -> Result<bool, R
 /// The unit of a certificate, as it stands.
 fn newest(store: &dyn Store, issued_at: u64) -> Result<Option<UnitOnRecord>, Refusal> {
     let (_, _, Fact::UnitIssued(UnitIssued { device_id, .. })) = read_at(store, issued_at)? else { return Ok(None) };
-    let Some(record) = store.get(&keys::unit(&device_id)).map_err(|e| refuse_store(&e))? else { return Ok(None) };
-    UnitOnRecord::from_record(store, &record)?.map(|unit| unit.restored(store)).transpose()
+    UnitOnRecord::newest(store, &device_id)
 }
 
 /// Where the certificate was issued that is on the unit's device and in use. While a rework is under way that is the one before.
