@@ -154,24 +154,20 @@ fn prepare_against(authority: &Authority, order: &DeviceOrder, against: Against)
     let key = gate(&order.csr, lot.profiles.device_keys(), AskedFor::Device(&order.device_id))
         .map_err(named(issuance::CsrRefusal::reason))?;
     let key_digest = key.public_key().sha256();
-    // Where the device stands decides about a replacement or rework, so the answer to a repetition comes first. A first certificate
-    // is only looked for when it cannot be made: a lot that is closed, or past its window, still answers what it issued.
-    let repetition = || repeated(authority.store(), order, &key_digest);
-    let on_record = |key| Ok(Preparation::OnRecord { key, key_digest });
-    let predecessor = match order.occasion {
-        Occasion::First => None,
-        Occasion::Replacement | Occasion::Rework => match repetition()? {
-            Some(key) => return on_record(key),
-            None => Some(predecessor(authority, order, &lot)?),
-        },
-    };
-    let drafted = authority
-        .check_manifest(&lot, &order.device_id)
-        .and_then(|()| draft(authority, order, lot, &key, predecessor.as_ref(), against));
+    let drafted = authority.check_manifest(&lot, &order.device_id).and_then(|()| {
+        let predecessor = match order.occasion {
+            Occasion::First => None,
+            Occasion::Replacement | Occasion::Rework => Some(predecessor(authority, order, &lot)?),
+        };
+        draft(authority, order, lot, &key, predecessor.as_ref(), against)
+    });
+    // Whether the same was asked before is looked for once it cannot be made, not sooner: another try may have been recorded since,
+    // and be why. What can be made and was made before runs into its own keys when it is recorded. So a lot that is closed, or past
+    // its window, still answers what it issued.
     match drafted {
         Ok(prepared) => Ok(Preparation::Ready(Box::new(prepared))),
-        Err(refusal) => match repetition()? {
-            Some(key) => on_record(key),
+        Err(refusal) => match repeated(authority.store(), order, &key_digest)? {
+            Some(key) => Ok(Preparation::OnRecord { key, key_digest }),
             None => Err(refusal),
         },
     }
@@ -184,7 +180,7 @@ struct Predecessor {
     next_generation: Generation,
 }
 
-/// The key under which the very same was asked before, if it was: its answer comes before any look at where the device stands now.
+/// The key under which the very same was asked before, if it was.
 fn repeated(store: &dyn Store, order: &DeviceOrder, key_digest: &Sha256) -> Result<Option<Key>, Refusal> {
     let request = order.act.request.map(|r| keys::request(&order.act.caller.manufacturer, r));
     for key in request.into_iter().chain([keys::public_key(key_digest)]) {
