@@ -11,10 +11,8 @@ use api::{
     journal::v1::{ClockBehind, ClockRight, record::Fact},
 };
 use pki::UnixTime;
-use records::{
-    Act, Caller, Once, Standing, clock_not_behind, commit_once, keys, read, refuse_conflict, refuse_store, reused,
-};
-use store::{Claim, Position, Rule, Unit};
+use records::{Act, Caller, Standing, clock_not_behind, keys, once, read, refuse_conflict, refuse_store, reused};
+use store::{Claim, Position, Record, Rule, Unit};
 use tracing::{info, warn};
 
 use crate::authority::Authority;
@@ -122,21 +120,20 @@ impl Authority {
     /// `CLOCK_NOT_BEHIND`, `REQUEST_ID_REUSED`.
     pub fn accept_clock(&self, caller: Caller, request: RequestId) -> Result<(), Refusal> {
         let act = self.act(caller, request);
-        if let Some(before) = self.same_request(&act)? {
-            return if matches!(before, Fact::ClockRight(_)) { Ok(()) } else { Err(reused(&act, "kind of request")) };
-        }
-        let _turn = self.latest.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let behind = Standing::of(self.store())?.clock_behind.ok_or_else(clock_not_behind)?;
-        let mut unit = right(&act, behind.at);
-        unit.claims = vec![Claim { key: keys::clock(), rule: Rule::At(behind.at) }];
-        match commit_once(self.store(), &act, unit)? {
-            Once::Committed(_) => {}
-            Once::Before(_) => return Err(reused(&act, "content")),
-            Once::Refused(conflict) => return Err(refuse_conflict(&conflict, "")),
-        }
-        warn!(by = act.caller.by, now = %act.at, latest = %behind.latest, "the clock is taken as right");
-        self.latest.seconds.store(act.at.as_secs(), Ordering::SeqCst);
-        self.take_standing().map(drop)
+        let before = |record: &Record| match read(record)? {
+            (_, Fact::ClockRight(_)) => Ok(()),
+            _ => Err(reused(&act, "kind of request")),
+        };
+        once(self.store(), &act, before, |attempt| {
+            let _turn = self.latest.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            let behind = Standing::of(self.store())?.clock_behind.ok_or_else(clock_not_behind)?;
+            let mut unit = right(&act, behind.at);
+            unit.claims = vec![Claim { key: keys::clock(), rule: Rule::At(behind.at) }];
+            attempt.commit(unit)?.map_err(|c| refuse_conflict(&c, ""))?;
+            warn!(by = act.caller.by, now = %act.at, latest = %behind.latest, "the clock is taken as right");
+            self.latest.seconds.store(act.at.as_secs(), Ordering::SeqCst);
+            self.take_standing().map(drop)
+        })
     }
 }
 

@@ -389,7 +389,7 @@ impl Authority {
     /// The newest certificate of a device.
     ///
     /// # Errors
-    /// `DEVICE_UNKNOWN`; `IN_PROGRESS` while the first one is not durable.
+    /// `DEVICE_UNKNOWN`; `IN_PROGRESS` while it is being signed.
     pub fn device(&self, device_id: &DeviceId) -> Result<IssuedDevice, Refusal> {
         let (_, certified, ..) = on_record::device(self.store(), device_id)?;
         self.answer(&certified)?.ok_or_else(|| in_progress(device_id))

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use issuance::CaKey;
 use mfg::VerificationCode;
 use pki::Certificate;
-use records::{Act, Once, commit_once, keys, named, read, read_at, refuse_conflict, refuse_store, reused, wire};
+use records::{Act, Attempt, keys, named, once, read, read_at, refuse_conflict, refuse_store, reused, wire};
 use store::{Claim, Receipt, Record, Rule};
 use tracing::info;
 
@@ -60,11 +60,11 @@ impl Authority {
     /// # Errors
     /// `LOT_UNKNOWN`, `LOT_CLOSED`, `LOT_NOT_OPEN`, `SIGNING_WINDOW_CLOSED`, `ISSUER_EXPIRED`, `POSSESSION_PROOF_VOIDED`, `REQUEST_ID_REUSED`.
     pub fn prove_possession(&self, act: &Act, lot: &str, code: &VerificationCode) -> Result<Bytes, Refusal> {
-        if let Some(before) =
-            act.request.map(|r| records::replayed(self.store(), &act.caller, r)).transpose()?.flatten()
-        {
-            return self.same_proof(act, lot, code, &before);
-        }
+        let before = |record: &Record| self.same_proof(act, lot, code, record);
+        once(self.store(), act, before, |attempt| self.new_proof(act, lot, code, attempt))
+    }
+
+    fn new_proof(&self, act: &Act, lot: &str, code: &VerificationCode, attempt: Attempt<'_>) -> Result<Bytes, Refusal> {
         let now = self.check_may_issue()?;
         let signer = self.signer(lot)?;
         let relied_on = self.open_lot(&signer)?;
@@ -81,20 +81,14 @@ impl Authority {
         unit.claims = vec![Claim { key: certificate, rule: Rule::Absent }];
         unit.claims.extend(relied_on);
         unit.intent = Some(draft.tbs_digest());
-        match commit_once(self.store(), act, unit)? {
-            Once::Committed(committed) => {
-                let mut found_by = vec![certificate];
-                found_by.extend(act.request.map(|r| keys::request(&act.caller.manufacturer, r)));
-                let receipt = signing::receipt_of(committed)?;
-                let outcome = signing::sign(signer.key()?, Subject::Possession, act, draft, receipt, found_by)?;
-                records::commit_one(self.store(), outcome.unit)?.map_err(|c| refuse_conflict(&c, lot))?;
-                info!(lot, %code, by = act.caller.by, "a ca proved possession of its key");
-                Ok(outcome.certificate)
-            }
-            // The same request was faster.
-            Once::Before(record) => self.same_proof(act, lot, code, &record),
-            Once::Refused(conflict) => Err(refuse_conflict(&conflict, lot)),
-        }
+        let committed = attempt.commit(unit)?.map_err(|c| refuse_conflict(&c, lot))?;
+        let mut found_by = vec![certificate];
+        found_by.extend(act.request.map(|r| keys::request(&act.caller.manufacturer, r)));
+        let receipt = signing::receipt_of(committed)?;
+        let outcome = signing::sign(signer.key()?, Subject::Possession, act, draft, receipt, found_by)?;
+        records::commit_one(self.store(), outcome.unit)?.map_err(|c| refuse_conflict(&c, lot))?;
+        info!(lot, %code, by = act.caller.by, "a ca proved possession of its key");
+        Ok(outcome.certificate)
     }
 
     /// Whose key signs for a lot; for none, at a root-ca, that of its own CA.
@@ -146,8 +140,7 @@ impl Authority {
             return Ok(Bytes::from(certificate));
         }
         complete::complete(self, &intent, lot)?;
-        let request = act.request.ok_or_else(|| Refusal::new("REQUEST_ID_INVALID", "request_id is missing"))?;
-        match records::replayed(self.store(), &act.caller, request)? {
+        match records::replayed(self.store(), act)? {
             Some(now) if now.position != record.position => self.same_proof(act, lot, code, &now),
             Some(_) | None => Err(Refusal::new("IN_PROGRESS", "the proof of possession is being signed")
                 .retry_after(std::time::Duration::from_millis(50))),

@@ -17,10 +17,9 @@ use api::{
 use mfg::ManufacturerId;
 use pki::UnixTime;
 use records::{
-    Caller, Once, Standing, Suspended, commit_once, named, not_suspended, read_at, reconciled_unit, refuse_conflict,
-    reused,
+    Caller, Standing, Suspended, named, not_suspended, once, read, read_at, reconciled_unit, refuse_conflict, reused,
 };
-use store::Position;
+use store::{Position, Record};
 use tracing::{info, warn};
 
 use crate::{
@@ -109,10 +108,26 @@ impl Authority {
     ) -> Result<(), Refusal> {
         let act = self.act(caller, RequestId::parse(&request.request_id)?);
         let lost = read_names(&request.lost)?;
-        if let Some(before) = self.same_request(&act)? {
-            let same = matches!(&before, Fact::StoreReconciled(before) if read_names(&before.lost)? == lost);
-            return if same { Ok(()) } else { Err(reused(&act, "content")) };
-        }
+        let before = |record: &Record| {
+            let same = matches!(read(record)?.1, Fact::StoreReconciled(before) if read_names(&before.lost)? == lost);
+            if same { Ok(()) } else { Err(reused(&act, "content")) }
+        };
+        once(self.store(), &act, before, |attempt| {
+            let fact = self.reconciled(request, acquaintances, heard, &lost)?;
+            attempt.commit(reconciled_unit(&act, fact)?)?.map_err(|c| refuse_conflict(&c, ""))?;
+            info!(by = act.caller.by, lost = lost.len(), "the store is reconciled");
+            Ok(())
+        })
+    }
+
+    /// What a reconciliation comes to, when everybody was heard.
+    fn reconciled(
+        &self,
+        request: &ReconcileStoreRequest,
+        acquaintances: &BTreeSet<ManufacturerId>,
+        heard: &[Heard],
+        lost: &BTreeSet<ManufacturerId>,
+    ) -> Result<StoreReconciled, Refusal> {
         let standing = Standing::of(self.store())?;
         let Some(restored_at) = standing.restored_at.filter(|_| standing.suspended.is_some()) else {
             return Err(not_suspended());
@@ -129,24 +144,17 @@ impl Authority {
             let known = seen.entry(heard.manufacturer.clone()).or_default();
             *known = heard.position.max(*known);
         }
-        check_all_heard(&acquaintances, &seen, &lost)?;
-        check_nobody_knows_more(restored_at, &seen, &heard, &lost)?;
+        check_all_heard(&acquaintances, &seen, lost)?;
+        check_nobody_knows_more(restored_at, &seen, &heard, lost)?;
         let seen = seen
             .iter()
             .map(|(who, position)| SeenJournal { manufacturer: who.to_string(), journal_position: *position });
-        let fact = StoreReconciled {
+        Ok(StoreReconciled {
             restored_at: restored_at.as_u64(),
             seen: seen.collect(),
             lost: lost.iter().map(ManufacturerId::to_string).collect(),
             retires: !lost.is_empty(),
-        };
-        match commit_once(self.store(), &act, reconciled_unit(&act, fact)?)? {
-            Once::Committed(_) => info!(by = act.caller.by, lost = lost.len(), "the store is reconciled"),
-            // The same request was faster.
-            Once::Before(_) => {}
-            Once::Refused(conflict) => return Err(refuse_conflict(&conflict, "")),
-        }
-        Ok(())
+        })
     }
 }
 

@@ -9,9 +9,9 @@ use api::{
 };
 use authority::LotIssuer;
 use mfg::{LotId, Movement, SignedTerms};
-use records::{Act, Once, commit_once, keys, named, refuse_conflict, reused, wire};
+use records::{Act, Attempt, keys, named, once, read, refuse_conflict, reused, wire};
 use service::secret::SecretError;
-use store::{Claim, Conflict, Entry, Rule, TallyMove};
+use store::{Claim, Conflict, Entry, Record, Rule, TallyMove};
 use tracing::info;
 
 use crate::{
@@ -26,36 +26,36 @@ use crate::{
 pub(crate) fn close(receiver: &Receiver, act: &Act, lot: &LotId) -> Result<TallyReport, Refusal> {
     let id = lot.as_str();
     let authority = &receiver.authority;
-    if let Some(before) = authority.same_request(act)?
-        && !matches!(before, Fact::LotClosing(closing) if closing.lot == id)
-    {
-        return Err(reused(act, "content"));
-    }
+    let before = |record: &Record| {
+        let same = matches!(read(record)?.1, Fact::LotClosing(closing) if closing.lot == id);
+        if same { Ok(()) } else { Err(reused(act, "content")) }
+    };
+    once(authority.store(), act, before, |attempt| begin(receiver, act, id, attempt))?;
+    finish(receiver, id)
+}
+
+/// Makes a lot's tally final, unless somebody did already.
+fn begin(receiver: &Receiver, act: &Act, id: &str, attempt: Attempt<'_>) -> Result<(), Refusal> {
+    let authority = &receiver.authority;
     let on_record = LotOnRecord::of(authority.store(), id)?;
     on_record.check_not_retired(authority)?;
     match on_record.stage {
-        Stage::Accepting(_) => {
-            return Err(authority::not_received(id));
-        }
-        Stage::Received(_) => {
-            // A final tally has to be the last word, and a backup's is not.
-            authority.check_may_issue()?;
-            let closing = LotClosing { lot: id.to_owned(), received_at: on_record.at.as_u64() };
-            let mut unit = act.unit(Fact::LotClosing(closing));
-            unit.claims = vec![Claim { key: keys::lot(id), rule: Rule::At(on_record.at) }];
-            unit.moves = vec![TallyMove { lot: keys::lot(id), movement: Movement::Close }];
-            unit.entry = Some(Entry::new("lots", id).map_err(named(store::EntryInvalid::reason))?);
-            match commit_once(authority.store(), act, unit)? {
-                // Before: the same request was faster.
-                Once::Committed(_) | Once::Before(_) => {}
-                // Somebody else closes it this very moment.
-                Once::Refused(Conflict::KeyMoved { .. }) => {}
-                Once::Refused(conflict) => return Err(refuse_conflict(&conflict, id)),
-            }
-        }
-        Stage::Closing(..) | Stage::Closed(..) => {}
+        Stage::Accepting(_) => return Err(authority::not_received(id)),
+        Stage::Received(_) => {}
+        Stage::Closing(..) | Stage::Closed(..) => return Ok(()),
     }
-    finish(receiver, id)
+    // A final tally has to be the last word, and a backup's is not.
+    authority.check_may_issue()?;
+    let closing = LotClosing { lot: id.to_owned(), received_at: on_record.at.as_u64() };
+    let mut unit = act.unit(Fact::LotClosing(closing));
+    unit.claims = vec![Claim { key: keys::lot(id), rule: Rule::At(on_record.at) }];
+    unit.moves = vec![TallyMove { lot: keys::lot(id), movement: Movement::Close }];
+    unit.entry = Some(Entry::new("lots", id).map_err(named(store::EntryInvalid::reason))?);
+    match attempt.commit(unit)? {
+        // A conflict may be that somebody else closes it this very moment.
+        Ok(_) | Err(Conflict::KeyMoved { .. }) => Ok(()),
+        Err(conflict) => Err(refuse_conflict(&conflict, id)),
+    }
 }
 
 /// Does what is left of closing a lot whose tally is final: signs the tally, forgets the key, destroys its file.

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use issuance::{KeyKind, SigningKey as _, SoftwareKey, make_csr};
 use mfg::{Acceptance, LotId, ManufacturerId, Movement, Statement, terms::HandoffKeyAlgorithm};
 use pki::Sha256;
-use records::{Act, Once, commit_once, keys, named, refuse_conflict, refuse_store, reused, wire};
+use records::{Act, Attempt, keys, named, once, refuse_conflict, refuse_store, reused, wire};
 use service::secret::{SecretDirectory, SecretError};
 use store::{Claim, Entry, Position, Rule, TallyMove};
 
@@ -46,25 +46,33 @@ impl Receiver {
     /// `STORE_SUSPENDED`, `UPSTREAM_UNKNOWN`, `UPSTREAM_UNREACHABLE`, every refusal of the sender, `TERMS_...`, `OFF_ROUTE`, `OFFER_MISMATCH`, what
     /// verifying the chain says, `REQUEST_ID_REUSED`.
     pub(crate) async fn receive(self: &Arc<Self>, act: Act, from: ManufacturerId, lot: LotId) -> Result<(), Refusal> {
-        let (at, accepting) = match self.on_record(&act, &from, &lot).await? {
-            Some(LotOnRecord { at, stage: Stage::Accepting(accepting) }) => (at, *accepting),
-            Some(LotOnRecord { stage: Stage::Received(_) | Stage::Closing(..) | Stage::Closed(..), .. }) => {
-                return Ok(());
-            }
-            None => {
-                let papers = Arc::new(self.upstreams.offer(&from, &lot).await?);
-                self.fetch_manifest(&act, &from, &lot, &papers).await?;
-                self.compare_before(&from).await?;
-                let this = Arc::clone(self);
-                let (act, lot) = (act.clone(), lot.clone());
-                self.blocking(move || this.accept(&act, &from, &lot, &papers)).await?
-            }
+        let on_record = match self.on_record(&act, &from, &lot).await? {
+            Some(before) => before,
+            // What stands against it may be that another try was faster: then the lot is on record by now.
+            None => match self.begin(&act, &from, &lot).await {
+                Ok(begun) => begun,
+                Err(refusal) => self.on_record(&act, &from, &lot).await?.ok_or(refusal)?,
+            },
+        };
+        let (at, accepting) = match on_record.stage {
+            Stage::Accepting(accepting) => (on_record.at, *accepting),
+            Stage::Received(_) | Stage::Closing(..) | Stage::Closed(..) => return Ok(()),
         };
         let sender = accepting.facts.as_ref().map(|f| f.from.clone()).unwrap_or_default();
         let sender = ManufacturerId::parse(&sender).map_err(named(mfg::IdRefusal::reason))?;
         let answer = self.upstreams.accept(&sender, &lot, &accepting).await?;
         let this = Arc::clone(self);
         self.blocking(move || this.open(&act, at, &accepting, &answer)).await
+    }
+
+    /// Reads the offer, and accepts it on record.
+    async fn begin(self: &Arc<Self>, act: &Act, from: &ManufacturerId, lot: &LotId) -> Result<LotOnRecord, Refusal> {
+        let papers = Arc::new(self.upstreams.offer(from, lot).await?);
+        self.fetch_manifest(act, from, lot, &papers).await?;
+        self.compare_before(from).await?;
+        let this = Arc::clone(self);
+        let (act, from, lot) = (act.clone(), from.clone(), lot.clone());
+        self.blocking(move || this.accept(&act, &from, &lot, &papers)).await
     }
 
     /// Checks the offer, and keeps the manifest that its terms ask for, before anything is made for it.
@@ -117,7 +125,7 @@ impl Receiver {
         let asked = |on_record: &LotOnRecord| {
             on_record.facts().is_some_and(|facts| facts.lot == lot.as_str() && facts.from == from.as_str())
         };
-        if let Some(record) = act.request.map(|r| records::replayed(store, &act.caller, r)).transpose()?.flatten()
+        if let Some(record) = records::replayed(store, act)?
             && !LotOnRecord::from_record(store, &record).is_ok_and(|before| asked(&before))
         {
             return Err(reused(act, "content"));
@@ -133,15 +141,38 @@ impl Receiver {
         Err(Refusal::new("LOT_EXISTS", format!("lot {lot} came from {from}")).with("lot", lot))
     }
 
-    /// Checks the offer, makes the lot key, and puts the acceptance on record. Nobody but us knows of it yet.
+    /// Puts the acceptance of an offer on record. Nobody but us knows of it yet.
     fn accept(
         &self,
         act: &Act,
         from: &ManufacturerId,
         lot: &LotId,
         papers: &upstream::Offer,
-    ) -> Result<(Position, LotAccepting), Refusal> {
+    ) -> Result<LotOnRecord, Refusal> {
+        // Whoever was faster, with the same request or another: what is on record is as good.
+        let before = || self.asked_before(act, from, lot)?.ok_or_else(|| being_received(lot));
+        once(
+            self.authority.store(),
+            act,
+            |_| before(),
+            |attempt| {
+                let accepted = self.countersign(act, from, lot, papers, attempt)?;
+                accepted.map_or_else(before, Ok)
+            },
+        )
+    }
+
+    /// Checks the offer, makes the lot key, and commits the acceptance; none when there is one by now.
+    fn countersign(
+        &self,
+        act: &Act,
+        from: &ManufacturerId,
+        lot: &LotId,
+        papers: &upstream::Offer,
+        attempt: Attempt<'_>,
+    ) -> Result<Option<LotOnRecord>, Refusal> {
         let (facts, terms) = check::offer(self, from, lot, papers)?;
+        check::not_expired(self, lot, papers)?;
         let key = SoftwareKey::generate(kind(terms.terms().document().handoff_key))
             .map_err(named(issuance::KeyError::reason))?;
         let digest = key.public_key().sha256();
@@ -164,23 +195,15 @@ impl Receiver {
         unit.claims = vec![Claim { key: keys::lot(lot.as_str()), rule: Rule::Absent }];
         unit.entry = Some(Entry::new("lots", lot.as_str()).map_err(named(store::EntryInvalid::reason))?);
         let forget = || self.lot_keys.destroy(&lots::key_file(&digest)).map_err(named(SecretError::reason));
-        match commit_once(self.authority.store(), act, unit) {
-            Ok(Once::Committed(committed)) => {
+        match attempt.commit(unit) {
+            Ok(Ok(committed)) => {
                 self.authority.lots.wait_for(lot.as_str());
-                Ok((committed.position, accepting))
+                Ok(Some(LotOnRecord { at: committed.position, stage: Stage::Accepting(Box::new(accepting)) }))
             }
+            Ok(Err(_)) => forget().map(|()| None),
             // Nothing is on record, for certain.
             Err(full) if full.reason() == "STORE_FULL" => forget().and(Err(full)),
             Err(unsure) => Err(unsure),
-            // The same request, or another for this lot, was faster: what it put on record is as good.
-            Ok(Once::Before(_) | Once::Refused(_)) => {
-                forget()?;
-                match self.asked_before(act, from, lot)? {
-                    Some(LotOnRecord { at, stage: Stage::Accepting(accepting) }) => Ok((at, *accepting)),
-                    Some(_) | None => Err(Refusal::new("IN_PROGRESS", format!("lot {lot} is being received"))
-                        .retry_after(Duration::from_millis(50))),
-                }
-            }
         }
     }
 
@@ -194,7 +217,25 @@ impl Receiver {
     ) -> Result<(), Refusal> {
         let facts = wire::read_facts("facts", accepting.facts.as_ref())?;
         let lot = facts.consignment.lot.clone();
-        let (terms, _) = check::signed(self, &facts, accepting, answer)?;
+        self.try_open(act, at, accepting, answer, &facts).or_else(|refusal| {
+            // Somebody else received it meanwhile, with the same key: theirs is on record and as good.
+            match LotOnRecord::of(self.authority.store(), lot.as_str())?.stage {
+                Stage::Received(_) | Stage::Closing(..) | Stage::Closed(..) => Ok(()),
+                Stage::Accepting(_) => Err(refusal),
+            }
+        })
+    }
+
+    fn try_open(
+        &self,
+        act: &Act,
+        at: Position,
+        accepting: &LotAccepting,
+        answer: &upstream::Signed,
+        facts: &wire::Facts,
+    ) -> Result<(), Refusal> {
+        let lot = &facts.consignment.lot;
+        let (terms, _) = check::signed(self, facts, accepting, answer)?;
         let received = LotReceived {
             facts: accepting.facts.clone(),
             key_digest: accepting.key_digest.clone(),
@@ -213,13 +254,12 @@ impl Receiver {
             vec![TallyMove { lot: keys::lot(lot.as_str()), movement: Movement::Open(facts.consignment.quantity) }];
         unit.entry = Some(Entry::new("lots", lot.as_str()).map_err(named(store::EntryInvalid::reason))?);
         self.authority.lots.put_new(opened);
-        let Err(conflict) = records::commit_one(self.authority.store(), unit)? else { return Ok(()) };
-        // Somebody else received it meanwhile, with the same key: theirs is on record and as good.
-        match LotOnRecord::of(self.authority.store(), lot.as_str())?.stage {
-            Stage::Received(_) | Stage::Closing(..) | Stage::Closed(..) => Ok(()),
-            Stage::Accepting(_) => Err(refuse_conflict(&conflict, lot.as_str())),
-        }
+        records::commit_one(self.authority.store(), unit)?.map(drop).map_err(|c| refuse_conflict(&c, lot.as_str()))
     }
+}
+
+fn being_received(lot: &LotId) -> Refusal {
+    Refusal::new("IN_PROGRESS", format!("lot {lot} is being received")).retry_after(Duration::from_millis(50))
 }
 
 fn kind(algorithm: HandoffKeyAlgorithm) -> KeyKind {

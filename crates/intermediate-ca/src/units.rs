@@ -7,8 +7,8 @@ use api::{
 };
 use mfg::{DeviceId, LotId, ManufacturerId, Movement, Statement};
 use pki::{PublicKey, Sha256};
-use records::{Act, Once, commit_once, keys, named, read, refuse_conflict, refuse_store, reused, wire};
-use store::{Claim, Position, Rule, TallyMove};
+use records::{Act, Attempt, keys, named, once, read, refuse_conflict, refuse_store, reused, wire};
+use store::{Claim, Position, Record, Rule, TallyMove};
 
 use crate::{
     lots::LotOnRecord,
@@ -25,18 +25,17 @@ pub(crate) const MOST_DEVICES: usize = 50;
 pub(crate) fn scrap_blanks(receiver: &Receiver, act: &Act, lot: &LotId, units: u32, why: &str) -> Result<(), Refusal> {
     authority::check_why(why)?;
     let authority = &receiver.authority;
-    LotOnRecord::of(authority.store(), lot.as_str())?.check_received(lot.as_str())?;
     let fact = BlanksScrapped { lot: lot.to_string(), units, why: why.to_owned() };
-    let mut unit = act.unit(Fact::BlanksScrapped(fact.clone()));
-    unit.moves = vec![TallyMove { lot: keys::lot(lot.as_str()), movement: Movement::ScrapBlank(units) }];
-    match commit_once(authority.store(), act, unit)? {
-        Once::Committed(_) => Ok(()),
-        Once::Before(record) => {
-            let same = matches!(read(&record)?.1, Fact::BlanksScrapped(before) if before == fact);
-            if same { Ok(()) } else { Err(reused(act, "content")) }
-        }
-        Once::Refused(conflict) => Err(refuse_conflict(&conflict, lot.as_str())),
-    }
+    let before = |record: &Record| {
+        let same = matches!(read(record)?.1, Fact::BlanksScrapped(before) if before == fact);
+        if same { Ok(()) } else { Err(reused(act, "content")) }
+    };
+    once(authority.store(), act, before, |attempt| {
+        LotOnRecord::of(authority.store(), lot.as_str())?.check_received(lot.as_str())?;
+        let mut unit = act.unit(Fact::BlanksScrapped(fact.clone()));
+        unit.moves = vec![TallyMove { lot: keys::lot(lot.as_str()), movement: Movement::ScrapBlank(units) }];
+        attempt.commit(unit)?.map(drop).map_err(|c| refuse_conflict(&c, lot.as_str()))
+    })
 }
 
 /// Lets scrapped units come back: as many as the sender's permission says, which is good once.
@@ -52,20 +51,16 @@ pub(crate) fn reinstate(
     blanks: u32,
     devices: &[DeviceId],
 ) -> Result<(), Refusal> {
-    let repeated = || -> Result<Option<()>, Refusal> {
-        let Some(before) = receiver.authority.same_request(act)? else { return Ok(None) };
-        let same = matches!(before, Fact::UnitsReinstated(back) if back.lot == lot.as_str()
+    let before = |record: &Record| {
+        let same = matches!(read(record)?.1, Fact::UnitsReinstated(back) if back.lot == lot.as_str()
             && back.permission.as_ref() == Some(permission)
             && back.blanks == blanks
             && back.device_ids.iter().map(String::as_str).eq(devices.iter().map(DeviceId::as_str)));
-        if same { Ok(Some(())) } else { Err(reused(act, "content")) }
+        if same { Ok(()) } else { Err(reused(act, "content")) }
     };
-    if repeated()?.is_some() {
-        return Ok(());
-    }
-    // What stands against it may be another try of it that was faster: then it is on record by now.
-    try_reinstate(receiver, act, lot, permission, blanks, devices)
-        .or_else(|refusal| if repeated()?.is_some() { Ok(()) } else { Err(refusal) })
+    once(receiver.authority.store(), act, before, |attempt| {
+        try_reinstate(receiver, act, lot, permission, blanks, devices, attempt)
+    })
 }
 
 fn try_reinstate(
@@ -75,6 +70,7 @@ fn try_reinstate(
     permission: &Reinstatement,
     blanks: u32,
     devices: &[DeviceId],
+    attempt: Attempt<'_>,
 ) -> Result<(), Refusal> {
     let id = lot.as_str();
     let authority = &receiver.authority;
@@ -96,11 +92,7 @@ fn try_reinstate(
     let mut unit = authority.reinstatement(act, id, back, devices)?;
     let rule = used.map_or(Rule::Absent, Rule::At);
     unit.claims.push(Claim { key: keys::reinstatement_used(id), rule });
-    match commit_once(authority.store(), act, unit)? {
-        Once::Committed(_) => Ok(()),
-        Once::Before(_) => Err(reused(act, "content")),
-        Once::Refused(conflict) => Err(refuse_conflict(&conflict, id)),
-    }
+    attempt.commit(unit)?.map(drop).map_err(|c| refuse_conflict(&c, id))
 }
 
 /// Checks that the sender let these units come back, and that the permission is the next one; answers where the one before is

@@ -1,7 +1,7 @@
 //! What the services write into their stores, and by which keys they find it again.
 //!
 //! The store knows frames, keys and tallies; the protos know messages. Here they meet: [`Act::unit`] turns a fact into a unit,
-//! [`read`] turns a record back into a fact, [`keys`] names the key spaces, [`replayed`] answers whether a request was done before,
+//! [`read`] turns a record back into a fact, [`keys`] names the key spaces, [`once()`] does what a request asks for at most once,
 //! [`wire`] converts between the domain's types and the protos'; [`every()`] visits a whole list, [`page`] and [`scan()`] make pages of
 //! lists, and of what is listed nowhere; [`StoreRpc`] lets operators copy the store of any service. It decides nothing about custody.
 
@@ -21,7 +21,7 @@ pub mod wire;
 
 pub use act::{Act, Caller};
 pub use commit_queue::CommitQueue;
-pub use once::{Once, commit_once, commit_one, reused};
+pub use once::{Attempt, commit_one, once, reused};
 pub use open::{OpenedStore, init_store, open_store};
 pub use read::{read, read_at, replayed};
 pub use refuse::{named, refuse_conflict, refuse_store};

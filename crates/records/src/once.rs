@@ -1,36 +1,56 @@
-//! Committing a request's unit at most once.
+//! Doing what a request asks for at most once, and answering it the same however often it comes, also while the first try is under way.
 
 use api::Refusal;
-use store::{Claim, Committed, Conflict, Record, Rule, Store, Unit};
+use store::{Claim, Committed, Conflict, Key, Record, Rule, Store, Unit};
 
-use crate::{Act, keys, refuse_store};
+use crate::{Act, keys, refuse_store, replayed};
 
-/// How the attempt ended.
-#[derive(Debug)]
-pub enum Once {
-    /// The unit is durable.
-    Committed(Committed),
-    /// This request was recorded before, here; nothing was changed.
-    Before(Record),
-    /// Something else stands against the unit; nothing was changed.
-    Refused(Conflict),
+/// One try of a request.
+pub struct Attempt<'a> {
+    store: &'a dyn Store,
+    act: &'a Act,
+    request: Key,
 }
 
-/// Commits a unit under its act's request id; the id's key then points to the unit.
+impl<'a> Attempt<'a> {
+    /// Its circumstances.
+    #[must_use]
+    pub fn act(&self) -> &'a Act {
+        self.act
+    }
+
+    /// Commits the unit of the request, which is found by the request's id from then on; a conflict when another try was faster.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn commit(self, mut unit: Unit) -> Result<Result<Committed, Conflict>, Refusal> {
+        unit.claims.insert(0, Claim { key: self.request, rule: Rule::Absent });
+        commit_one(self.store, unit)
+    }
+}
+
+/// Answers a request from its record or, when it is not on record, by what `make` makes of it.
+///
+/// What stands in the way of `make` may be what another try of the same request did meanwhile. So its refusal is the answer only when the
+/// request is not on record then, either.
 ///
 /// # Errors
-/// What the store says; `REQUEST_ID_INVALID` when the act has no request.
-pub fn commit_once(store: &dyn Store, act: &Act, mut unit: Unit) -> Result<Once, Refusal> {
+/// What `answer` and `make` refuse; what the store says; `REQUEST_ID_INVALID` when the act has no request.
+pub fn once<T>(
+    store: &dyn Store,
+    act: &Act,
+    answer: impl FnOnce(&Record) -> Result<T, Refusal>,
+    make: impl FnOnce(Attempt<'_>) -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
     let request = act.request.ok_or_else(|| Refusal::new("REQUEST_ID_INVALID", "request_id is missing"))?;
-    let request_key = keys::request(&act.caller.manufacturer, request);
-    unit.claims.insert(0, Claim { key: request_key, rule: Rule::Absent });
-    match commit_one(store, unit)? {
-        Ok(committed) => Ok(Once::Committed(committed)),
-        Err(Conflict::KeyTaken { key, at }) if key == request_key => {
-            store.read(at).map(Once::Before).map_err(|e| refuse_store(&e))
-        }
-        Err(conflict) => Ok(Once::Refused(conflict)),
+    if let Some(record) = replayed(store, act)? {
+        return answer(&record);
     }
+    let request = keys::request(&act.caller.manufacturer, request);
+    make(Attempt { store, act, request }).or_else(|refusal| match replayed(store, act)? {
+        Some(record) => answer(&record),
+        None => Err(refusal),
+    })
 }
 
 /// Commits one unit alone.

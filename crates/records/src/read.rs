@@ -1,10 +1,10 @@
 //! Reading facts back.
 
-use api::{Refusal, RequestId, journal::v1 as journal, journal::v1::record::Fact};
+use api::{Refusal, journal::v1 as journal, journal::v1::record::Fact};
 use prost::Message as _;
 use store::{Position, Record, Store};
 
-use crate::{Caller, keys, refuse::refuse_store};
+use crate::{Act, keys, refuse::refuse_store};
 
 /// The journal record in a frame.
 ///
@@ -17,12 +17,13 @@ pub fn read(record: &Record) -> Result<(journal::Record, Fact), Refusal> {
     Ok((entry, fact))
 }
 
-/// What was recorded under this caller's request id before, if anything.
+/// What was recorded under this act's request id before, if anything.
 ///
 /// # Errors
 /// What the store says.
-pub fn replayed(store: &dyn Store, caller: &Caller, request: RequestId) -> Result<Option<Record>, Refusal> {
-    store.get(&keys::request(&caller.manufacturer, request)).map_err(|e| refuse_store(&e))
+pub fn replayed(store: &dyn Store, act: &Act) -> Result<Option<Record>, Refusal> {
+    let Some(request) = act.request else { return Ok(None) };
+    store.get(&keys::request(&act.caller.manufacturer, request)).map_err(|e| refuse_store(&e))
 }
 
 /// The record at a position that another record names, with its fact.

@@ -18,7 +18,7 @@ use authority::Authority;
 use bytes::Bytes;
 use mfg::{Bundle, ManufacturerId, OrderId};
 use pki::{PublicKey, Sha256};
-use records::{Act, Once, commit_once, keys, named, read, refuse_conflict, refuse_store, reused, wire};
+use records::{Act, keys, named, once, read, refuse_conflict, refuse_store, reused, wire};
 use store::{Claim, Conflict, Entry, Record, Rule};
 
 #[cfg(test)]
@@ -54,23 +54,22 @@ impl Orders {
     /// `PROGRAM_UNKNOWN`, `MANUFACTURER_UNKNOWN`, every refusal of the terms, `ORDER_EXISTS`, `REQUEST_ID_REUSED`.
     pub(crate) fn create(&self, act: &Act, draft: &wire_order::OrderDraft) -> Result<wire_order::Order, Refusal> {
         let draft_digest = draft::digest(draft);
-        if let Some(record) = self.replayed(act)? {
-            return self.repeated_proposal(act, draft, &draft_digest, &record);
-        }
-        let terms = draft::terms(self, draft, act.at, draft::FIRST_VERSION)?;
-        let mut unit = act.unit(Fact::OrderProposed(OrderProposed {
-            order: draft.order.clone(),
-            terms: Bytes::copy_from_slice(terms.bytes().as_bytes()),
-            draft_digest: draft_digest.clone(),
-        }));
-        unit.claims = vec![Claim { key: keys::order(&draft.order), rule: Rule::Absent }];
-        unit.entry = Some(entry(&draft.order)?);
-        match commit_once(self.authority.store(), act, unit)? {
-            Once::Committed(_) => self.get(&draft.order),
-            Once::Before(record) => self.repeated_proposal(act, draft, &draft_digest, &record),
-            Once::Refused(Conflict::KeyTaken { .. }) => self.same_order(draft, &draft_digest),
-            Once::Refused(conflict) => Err(refuse_conflict(&conflict, &draft.order)),
-        }
+        let before = |record: &Record| self.repeated_proposal(act, draft, &draft_digest, record);
+        once(self.authority.store(), act, before, |attempt| {
+            let terms = draft::terms(self, draft, act.at, draft::FIRST_VERSION)?;
+            let mut unit = act.unit(Fact::OrderProposed(OrderProposed {
+                order: draft.order.clone(),
+                terms: Bytes::copy_from_slice(terms.bytes().as_bytes()),
+                draft_digest: draft_digest.clone(),
+            }));
+            unit.claims = vec![Claim { key: keys::order(&draft.order), rule: Rule::Absent }];
+            unit.entry = Some(entry(&draft.order)?);
+            match attempt.commit(unit)? {
+                Ok(_) => self.get(&draft.order),
+                Err(Conflict::KeyTaken { .. }) => self.same_order(draft, &draft_digest),
+                Err(conflict) => Err(refuse_conflict(&conflict, &draft.order)),
+            }
+        })
     }
 
     /// The answer to a repeated proposal: the order as it stands now, since approvals may have come. The terms hold the moment they
@@ -151,12 +150,6 @@ impl Orders {
                 Refusal::new("ORDER_UNKNOWN", format!("order {order} is not known here")).with("order", order)
             })?;
         OrderOnRecord::from_record(self.authority.store(), &record)
-    }
-
-    /// What was recorded under this act's request id.
-    fn replayed(&self, act: &Act) -> Result<Option<Record>, Refusal> {
-        let Some(request) = act.request else { return Ok(None) };
-        records::replayed(self.authority.store(), &act.caller, request)
     }
 
     fn to_wire(&self, order: &OrderOnRecord, state: OrderState) -> Result<wire_order::Order, Refusal> {

@@ -7,7 +7,7 @@ use api::{Refusal, journal::v1::record::Fact, program::v1::Program};
 use issuance::Stage;
 use mfg::{OidArc, ProgramId};
 use pki::DnsName;
-use records::{Act, Once, commit_once, keys, named, read, refuse_conflict, refuse_store, reused};
+use records::{Act, keys, named, once, read, refuse_conflict, refuse_store, reused};
 use store::{Claim, Conflict, Entry, Key, Record, Rule, Store};
 
 use crate::orders::Orders;
@@ -44,31 +44,31 @@ pub(crate) trait Registered: Clone + PartialEq + Sized {
 pub(crate) fn register<T: Registered>(store: &dyn Store, act: &Act, item: T) -> Result<T, Refusal> {
     let item = item.as_asked();
     item.check()?;
-    let mut unit = act.unit(item.clone().fact());
-    unit.claims.push(Claim { key: T::key(item.id()), rule: Rule::Absent });
+    let id = item.id();
     let own = item.only_its_own()?;
-    unit.claims.extend(own.map(|(key, _)| Claim { key, rule: Rule::Absent }));
-    unit.entry = Some(Entry::new(T::COLLECTION, item.id()).map_err(named(store::EntryInvalid::reason))?);
-    match commit_once(store, act, unit)? {
-        Once::Committed(_) => find(store, item.id()),
-        Once::Before(record) => {
-            // A change of the same thing is no registration, whatever it comes to.
-            if read(&record)?.1 == item.clone().fact() { find(store, item.id()) } else { Err(reused(act, "content")) }
-        }
-        Once::Refused(Conflict::KeyTaken { key, at }) => {
-            if let Some((_, reason)) = own.filter(|(own, _)| *own == key) {
-                return Err(Refusal::new(reason, format!("what {} brings is registered for another", item.id()))
-                    .with("id", item.id()));
+    let before = |record: &Record| {
+        // A change of the same thing is no registration, whatever it comes to.
+        if read(record)?.1 == item.clone().fact() { find(store, id) } else { Err(reused(act, "content")) }
+    };
+    once(store, act, before, |attempt| {
+        let mut unit = act.unit(item.clone().fact());
+        unit.claims.push(Claim { key: T::key(id), rule: Rule::Absent });
+        unit.claims.extend(own.map(|(key, _)| Claim { key, rule: Rule::Absent }));
+        unit.entry = Some(Entry::new(T::COLLECTION, id).map_err(named(store::EntryInvalid::reason))?);
+        match attempt.commit(unit)? {
+            Ok(_) => find(store, id),
+            Err(Conflict::KeyTaken { key, .. }) if let Some((_, reason)) = own.filter(|(own, _)| *own == key) => {
+                Err(Refusal::new(reason, format!("what {id} brings is registered for another")).with("id", id))
             }
-            let before = decode::<T>(&store.read(at).map_err(|e| refuse_store(&e))?)?;
-            if before.as_asked() == item {
-                Ok(before)
-            } else {
-                Err(Refusal::new(T::EXISTS, format!("{} exists with other content", item.id())).with("id", item.id()))
+            Err(Conflict::KeyTaken { .. }) => {
+                let before = find::<T>(store, id)?;
+                let same = before.as_asked() == item;
+                let exists = || Refusal::new(T::EXISTS, format!("{id} exists with other content")).with("id", id);
+                if same { Ok(before) } else { Err(exists()) }
             }
+            Err(conflict) => Err(refuse_conflict(&conflict, id)),
         }
-        Once::Refused(conflict) => Err(refuse_conflict(&conflict, item.id())),
-    }
+    })
 }
 
 impl Orders {

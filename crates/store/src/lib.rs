@@ -7,7 +7,8 @@
 //! What this crate deliberately does not know: what a payload means, what time it is, who asks, and how to sign.
 //!
 //! Start with [`Store`], then [`Unit`]. The engines are [`EmbeddedStore`] (an append-only journal is the truth, an index
-//! is caught up from it) and [`MemoryStore`]; both fail on command at each step when given a [`FaultPlan`]. A [`Copier`] copies an
+//! is caught up from it) and [`MemoryStore`]; both fail on command at each step when given a [`FaultPlan`], and
+//! [`overtaken()`] tries what happens between any two calls of one in memory. A [`Copier`] copies an
 //! embedded store while it serves, [`keep_copy`] keeps the copy, [`lay_down`] makes a store of it.
 
 mod body;
@@ -26,6 +27,7 @@ pub mod hostile;
 mod identity;
 mod index;
 mod indexer;
+mod interruption;
 mod journal;
 mod key_map;
 mod layer;
@@ -48,6 +50,7 @@ pub use embedded::{EmbeddedStore, Opened, Options, Progress, SyncObserver, Synce
 pub use error::StoreError;
 pub use fault::{FaultPlan, Step};
 pub use identity::StoreIdentity;
+pub use interruption::overtaken;
 pub use memory::MemoryStore;
 pub use receipt::Receipt;
 pub use record::{Head, Page, Record};

@@ -10,6 +10,7 @@ use crate::error::StoreError;
 use crate::fault::{FaultPlan, Step};
 use crate::frame::{self, Chain};
 use crate::identity::StoreIdentity;
+use crate::interruption::{Call, Interruption};
 use crate::layer::Layer;
 use crate::ledger::View;
 use crate::outside::{Sha256, Tally};
@@ -21,11 +22,13 @@ use crate::unit::{Committed, Conflict, Key, Position, Unit};
 /// A store in memory.
 ///
 /// [`MemoryStore::restart`] and [`MemoryStore::power_cut`] stand for what happens to a process and to a machine: after a
-/// planned fault they bring the store back with what would be found on a disk.
+/// planned fault they bring the store back with what would be found on a disk. [`MemoryStore::after_calls`] lets something else happen
+/// between two calls.
 #[derive(Debug)]
 pub struct MemoryStore {
     memory: Mutex<Memory>,
     faults: FaultPlan,
+    pub(crate) interruption: Interruption,
 }
 
 #[derive(Debug)]
@@ -69,7 +72,7 @@ impl MemoryStore {
             syncs: 0,
             stopped: None,
         };
-        Self { memory: Mutex::new(memory), faults }
+        Self { memory: Mutex::new(memory), faults, interruption: Interruption::default() }
     }
 
     /// The process died and came back: what it had written is there.
@@ -88,7 +91,8 @@ impl MemoryStore {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn running(&self) -> Result<MutexGuard<'_, Memory>, StoreError> {
+    fn running(&self, call: Call) -> Result<MutexGuard<'_, Memory>, StoreError> {
+        self.interruption.pass(call);
         let memory = self.lock();
         match memory.stopped {
             Some(why) => Err(StoreError::Stopped { why: why.to_owned() }),
@@ -194,7 +198,7 @@ impl Store for MemoryStore {
             return Err(StoreError::TooManyUnits { units: units.len(), limit: MAX_UNITS });
         }
         units.iter().try_for_each(body::check_bounds)?;
-        let mut memory = self.running()?;
+        let mut memory = self.running(Call::Commit)?;
         let mut batch = memory.batch();
         let answers = units.into_iter().map(|unit| memory.judge(&mut batch, unit)).collect::<Result<Vec<_>, _>>()?;
         if !batch.frames.is_empty() {
@@ -204,30 +208,30 @@ impl Store for MemoryStore {
     }
 
     fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {
-        let memory = self.running()?;
+        let memory = self.running(Call::Read)?;
         memory.state.pointers.keys.get(key).map(|position| memory.record(*position)).transpose()
     }
 
     fn read(&self, at: Position) -> Result<Record, StoreError> {
-        self.running()?.record(at.as_u64())
+        self.running(Call::Read)?.record(at.as_u64())
     }
 
     fn list(&self, collection: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Record)>, StoreError> {
-        let memory = self.running()?;
+        let memory = self.running(Call::Read)?;
         let names = memory.state.pointers.names(collection, after, limit.min(MAX_LISTED));
         names.into_iter().map(|(name, position)| Ok((name, memory.record(position)?))).collect()
     }
 
     fn tally(&self, lot: &Key) -> Result<Option<Tally>, StoreError> {
-        Ok(self.running()?.state.tallies.get(lot).copied())
+        Ok(self.running(Call::Read)?.state.tallies.get(lot).copied())
     }
 
     fn open_intents(&self) -> Result<Vec<Position>, StoreError> {
-        Ok(self.running()?.state.intents.keys().copied().map(Position::from_u64).collect())
+        Ok(self.running(Call::Read)?.state.intents.keys().copied().map(Position::from_u64).collect())
     }
 
     fn receipt(&self, at: Position) -> Result<Receipt, StoreError> {
-        let memory = self.running()?;
+        let memory = self.running(Call::Read)?;
         let open = memory.state.intents.get(&at.as_u64()).copied().flatten();
         open.map(|digest| Receipt::new(digest, at)).ok_or(StoreError::IntentNotOpen { position: at })
     }
@@ -241,13 +245,13 @@ impl Store for MemoryStore {
     }
 
     fn last(&self) -> Result<Option<Position>, StoreError> {
-        let memory = self.running()?;
+        let memory = self.running(Call::Read)?;
         let head = memory.head().position.as_u64();
         Ok(memory.frames.range(..head).next_back().map(|(at, _)| Position::from_u64(*at)))
     }
 
     fn history(&self, from: Position, limit: usize) -> Result<Page, StoreError> {
-        let memory = self.running()?;
+        let memory = self.running(Call::Read)?;
         let head = memory.head();
         if from > head.position || (from < head.position && !memory.frames.contains_key(&from.as_u64())) {
             return Err(StoreError::NoSuchRecord { position: from });

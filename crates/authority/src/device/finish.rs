@@ -7,7 +7,7 @@ use api::{
 };
 use mfg::{DeviceEvent, DeviceId, DeviceState, Movement, Tally};
 use pki::{Sha256, UnixTime};
-use records::{Act, Once, commit_once, keys, named, read, refuse_conflict, refuse_store, reused, wire};
+use records::{Act, Attempt, keys, named, once, read, refuse_conflict, refuse_store, reused, wire};
 use store::{Claim, Position, Record, Rule, TallyMove, Unit};
 
 use super::{
@@ -102,23 +102,24 @@ impl Authority {
     /// # Errors
     /// `DEVICE_UNKNOWN`, the device's state, `REWORK_CAP_SPENT`, `REQUEST_ID_REUSED`.
     pub fn allow_rework(&self, act: &Act, device_id: &DeviceId) -> Result<u32, Refusal> {
-        settled(|| self.try_allow_rework(act, device_id))
+        let before = |record: &Record| self.repeated_permission(act, device_id, record);
+        settled(|| once(self.store(), act, before, |attempt| self.try_allow_rework(act, device_id, attempt)))
     }
 
-    fn try_allow_rework(&self, act: &Act, device_id: &DeviceId) -> Result<u32, Refusal> {
-        if let Some(before) = self.same_request(act)? {
-            let Fact::ReworkAllowed(allowed) = before else { return Err(reused(act, "kind of request")) };
-            if allowed.device_id != device_id.as_str() {
-                return Err(reused(act, "device id"));
-            }
-            let (record, ..) = records::read_at(self.store(), allowed.signed_at)?;
-            let generation = match on_record::on_record(self.store(), &record, device_id.as_str())?.map(|d| d.standing)
-            {
-                Some(Standing::Certified { certified, .. }) => certified.intent.generation,
-                Some(Standing::Free) | None => 0,
-            };
-            return Ok(generation.saturating_add(1));
+    fn repeated_permission(&self, act: &Act, device_id: &DeviceId, before: &Record) -> Result<u32, Refusal> {
+        let Fact::ReworkAllowed(allowed) = read(before)?.1 else { return Err(reused(act, "kind of request")) };
+        if allowed.device_id != device_id.as_str() {
+            return Err(reused(act, "device id"));
         }
+        let (record, ..) = records::read_at(self.store(), allowed.signed_at)?;
+        let generation = match on_record::on_record(self.store(), &record, device_id.as_str())?.map(|d| d.standing) {
+            Some(Standing::Certified { certified, .. }) => certified.intent.generation,
+            Some(Standing::Free) | None => 0,
+        };
+        Ok(generation.saturating_add(1))
+    }
+
+    fn try_allow_rework(&self, act: &Act, device_id: &DeviceId, attempt: Attempt<'_>) -> Result<u32, Refusal> {
         let (at, certified, state, _) = on_record::device(self.store(), device_id)?;
         let (_, signed_at) = signed(&certified, device_id)?;
         state.after(DeviceEvent::Rework).map_err(named(mfg::TransitionRefusal::reason))?;
@@ -136,7 +137,7 @@ impl Authority {
             signed_at: signed_at.as_u64(),
         }));
         unit.claims = vec![Claim { key: keys::device(device_id.as_str()), rule: Rule::At(at) }];
-        self.commit_step(act, unit, &lot.id)?;
+        attempt.commit(unit)?.map_err(|c| refuse_conflict(&c, &lot.id))?;
         Ok(generation.saturating_add(1))
     }
 
@@ -146,18 +147,24 @@ impl Authority {
     /// `DEVICE_UNKNOWN`, `DEVICE_SCRAPPED` (for another cause), the device's state, `REQUEST_MALFORMED`, `REQUEST_ID_REUSED`.
     pub fn scrap_device(&self, act: &Act, device_id: &DeviceId, why: &str) -> Result<Tally, Refusal> {
         check_why(why)?;
-        settled(|| self.try_scrap_device(act, device_id, why))
-    }
-
-    fn try_scrap_device(&self, act: &Act, device_id: &DeviceId, why: &str) -> Result<Tally, Refusal> {
-        if let Some(before) = self.same_request(act)? {
-            let Fact::DeviceScrapped(scrapped) = before else { return Err(reused(act, "kind of request")) };
+        let before = |record: &Record| {
+            let Fact::DeviceScrapped(scrapped) = read(record)?.1 else { return Err(reused(act, "kind of request")) };
             if scrapped.device_id != device_id.as_str() || scrapped.why != why {
                 return Err(reused(act, "content"));
             }
             // Done before, also when the unit came back since.
-            return self.tally(&on_record::device(self.store(), device_id)?.1.intent.lot);
-        }
+            self.tally(&on_record::device(self.store(), device_id)?.1.intent.lot)
+        };
+        settled(|| once(self.store(), act, before, |attempt| self.try_scrap_device(act, device_id, why, attempt)))
+    }
+
+    fn try_scrap_device(
+        &self,
+        act: &Act,
+        device_id: &DeviceId,
+        why: &str,
+        attempt: Attempt<'_>,
+    ) -> Result<Tally, Refusal> {
         let (at, certified, state, _) = on_record::device(self.store(), device_id)?;
         let lot = &certified.intent.lot;
         let (_, signed_at) = signed(&certified, device_id)?;
@@ -177,7 +184,7 @@ impl Authority {
             DeviceState::Superseded | DeviceState::Scrapped => None,
         };
         unit.moves = movement.map(|movement| TallyMove { lot: keys::lot(lot), movement }).into_iter().collect();
-        self.commit_step(act, unit, lot)?;
+        attempt.commit(unit)?.map_err(|c| refuse_conflict(&c, lot))?;
         self.tally(lot)
     }
 
@@ -294,25 +301,6 @@ impl Authority {
     /// `LOT_UNKNOWN`, `LOT_NOT_OPEN` (not received yet); what the store says.
     pub fn tally(&self, lot: &str) -> Result<Tally, Refusal> {
         self.store().tally(&keys::lot(lot)).map_err(|e| refuse_store(&e))?.ok_or_else(|| self.lots.missing(lot))
-    }
-
-    /// What was recorded under the act's request id before.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub fn same_request(&self, act: &Act) -> Result<Option<Fact>, Refusal> {
-        let Some(request) = act.request else { return Ok(None) };
-        records::replayed(self.store(), &act.caller, request)?.map(|record| Ok(read(&record)?.1)).transpose()
-    }
-
-    /// Commits a step that was checked against the record that its device's key pointed to.
-    fn commit_step(&self, act: &Act, unit: Unit, lot: &str) -> Result<(), Refusal> {
-        match commit_once(self.store(), act, unit)? {
-            Once::Committed(_) => Ok(()),
-            // Another try of it was faster, or another request has its id: the next look tells which.
-            Once::Before(_) => Err(Refusal::new("IN_PROGRESS", "the same request is being worked on")),
-            Once::Refused(conflict) => Err(refuse_conflict(&conflict, lot)),
-        }
     }
 }
 

@@ -7,11 +7,11 @@ use api::{
     journal::v1::{HandoffIntent, record::Fact},
 };
 use bytes::Bytes;
-use issuance::{AskedFor, HandoffRequest, gate};
+use issuance::{AskedFor, HandoffRequest, SubjectKey, gate};
 use mfg::{Acceptance, Handoff, LotId, Movement, SignedTerms};
 use pki::PublicKey;
-use records::{Act, Once, commit_once, keys, named, refuse_conflict, reused, wire};
-use store::{Claim, Conflict, Position, Rule, TallyMove};
+use records::{Act, Attempt, keys, named, once, refuse_conflict, reused, wire};
+use store::{Claim, Conflict, Position, Record, Rule, TallyMove};
 
 use super::{
     offer::{already_accepted, voided, withdrawn},
@@ -59,28 +59,49 @@ impl Authority {
         let source = self.source_of(&current)?;
         let key = gate(&order.csr, source.profiles.lot_keys(), AskedFor::Lot(&order.lot))
             .map_err(named(issuance::CsrRefusal::reason))?;
-        let key_digest = key.public_key().sha256();
-        match &current.stage {
-            Stage::Offered => {}
-            Stage::Withdrawn { .. } => return Err(withdrawn(lot)),
-            Stage::Voided { .. } => return Err(voided(lot)),
-            Stage::Accepted { intent, .. } => {
-                return self.same_acceptance(act, order, key.public_key(), intent, &source);
+        let before = |record: &Record| {
+            let about = Current::from_record(self.store(), record).map_err(|_| reused(act, "kind of request"))?;
+            if about.offered.facts.is_none_or(|facts| facts.lot != lot) {
+                return Err(reused(act, "lot"));
             }
+            match about.stage {
+                Stage::Accepted { intent, .. } if is_by(&intent, key.public_key()) => {
+                    self.same_acceptance(order, key.public_key(), &intent, &source)
+                }
+                Stage::Accepted { .. } => Err(reused(act, "key")),
+                Stage::Voided { .. } => Err(voided(lot)),
+                Stage::Offered | Stage::Withdrawn { .. } => Err(reused(act, "kind of request")),
+            }
+        };
+        once(self.store(), act, before, |attempt| self.new_acceptance(act, order, &key, &current, &source, attempt))
+    }
+
+    fn new_acceptance(
+        &self,
+        act: &Act,
+        order: &AcceptOrder,
+        key: &SubjectKey,
+        current: &Current,
+        source: &Lot,
+        attempt: Attempt<'_>,
+    ) -> Result<Accepted, Refusal> {
+        let lot = order.lot.as_str();
+        if let Some(before) = self.accepted_before(order, key.public_key(), current, source)? {
+            return Ok(before);
         }
         self.check_may_issue()?;
-        self.expire(&current, lot)?;
+        self.expire(current, lot)?;
         let facts = current.facts()?;
         let receiver = self.receiver(&facts.consignment.to)?;
         receiver.check_acceptance(&act.caller, &order.acceptance)?;
-        self.check_acceptance(&source, &facts, &order.acceptance, key.public_key())?;
+        self.check_acceptance(source, &facts, &order.acceptance, key.public_key())?;
         let handoff = Handoff {
             consignment: facts.consignment.clone(),
             manifest_digest: facts.manifest_digest,
             acceptance: order.acceptance.clone(),
         };
         let request = HandoffRequest {
-            key: &key,
+            key,
             handoff: &handoff,
             serial: self.serials.next_serial().map_err(named(issuance::SerialRefusal::reason))?,
             now: self.now(),
@@ -88,6 +109,7 @@ impl Authority {
         let draft =
             source.issuer()?.draft_handoff(&source.profiles, request).map_err(named(issuance::IssueRefusal::reason))?;
         self.note_time(act);
+        let key_digest = key.public_key().sha256();
         let mut unit = act.unit(Fact::HandoffIntent(HandoffIntent {
             offered_at: current.offered_at.as_u64(),
             lot: lot.to_owned(),
@@ -105,8 +127,8 @@ impl Authority {
             unit.moves = vec![TallyMove { lot: source.tally, movement: Movement::HandOver(units) }];
         }
         unit.intent = Some(draft.tbs_digest());
-        match commit_once(self.store(), act, unit)? {
-            Once::Committed(committed) => {
+        match attempt.commit(unit)? {
+            Ok(committed) => {
                 let mut found_by = found_by.to_vec();
                 found_by.push(keys::handoff(lot));
                 found_by.extend(act.request.map(|r| keys::request(&act.caller.manufacturer, r)));
@@ -114,48 +136,50 @@ impl Authority {
                 let outcome =
                     signing::sign(source.issuer()?.ca_key(), Subject::Handoff, act, draft, receipt, found_by)?;
                 let signed = records::commit_one(self.store(), outcome.unit)?.map_err(|c| refuse_conflict(&c, lot))?;
-                Ok(answer(&source, outcome.certificate, signed.position))
+                Ok(answer(source, outcome.certificate, signed.position))
             }
-            // The same request, or another acceptance of the offer, was faster.
-            outcome @ (Once::Before(_) | Once::Refused(Conflict::KeyMoved { .. })) => {
-                match (Current::of(self.store(), lot)?.stage, outcome) {
-                    (Stage::Accepted { intent, .. }, _) => {
-                        self.same_acceptance(act, order, key.public_key(), &intent, &source)
-                    }
-                    (Stage::Withdrawn { .. }, _) => Err(withdrawn(lot)),
-                    (Stage::Voided { .. }, _) => Err(voided(lot)),
-                    // What is registered about the receiver changed this very moment.
-                    (Stage::Offered, Once::Refused(conflict)) => Err(refuse_conflict(&conflict, lot)),
-                    (Stage::Offered, Once::Before(_) | Once::Committed(_)) => Err(reused(act, "content")),
-                }
+            Err(conflict @ Conflict::KeyMoved { .. }) => {
+                // Another acceptance of the offer was faster, or what is registered about the receiver changed this very moment.
+                let current = Current::of(self.store(), lot)?;
+                let before = self.accepted_before(order, key.public_key(), &current, source)?;
+                before.ok_or_else(|| refuse_conflict(&conflict, lot))
             }
-            Once::Refused(Conflict::KeyTaken { .. }) => {
+            Err(Conflict::KeyTaken { .. }) => {
                 Err(Refusal::new("PUBLIC_KEY_TAKEN", "this public key is certified already; a lot needs a fresh one"))
             }
-            Once::Refused(conflict) => Err(refuse_conflict(&conflict, &source.id)),
+            Err(conflict) => Err(refuse_conflict(&conflict, &source.id)),
+        }
+    }
+
+    /// What another acceptance by the same key was answered; none while the offer is open.
+    fn accepted_before(
+        &self,
+        order: &AcceptOrder,
+        key: &PublicKey,
+        current: &Current,
+        source: &Lot,
+    ) -> Result<Option<Accepted>, Refusal> {
+        let lot = order.lot.as_str();
+        match &current.stage {
+            Stage::Offered => Ok(None),
+            Stage::Withdrawn { .. } => Err(withdrawn(lot)),
+            Stage::Voided { .. } => Err(voided(lot)),
+            Stage::Accepted { intent, .. } if is_by(intent, key) => {
+                self.same_acceptance(order, key, intent, source).map(Some)
+            }
+            Stage::Accepted { .. } => Err(already_accepted(lot)),
         }
     }
 
     /// A repeated acceptance by the same key gets the same certificate; an unsigned one is completed first.
     fn same_acceptance(
         &self,
-        act: &Act,
         order: &AcceptOrder,
         key: &PublicKey,
         accepted: &HandoffIntent,
         source: &Lot,
     ) -> Result<Accepted, Refusal> {
         let lot = order.lot.as_str();
-        let before = act.request.map(|r| records::replayed(self.store(), &act.caller, r)).transpose()?.flatten();
-        if accepted.key_digest != key.sha256().as_bytes().as_slice() {
-            return Err(if before.is_some() { reused(act, "key") } else { already_accepted(lot) });
-        }
-        if let Some(record) = before {
-            let about = Current::from_record(self.store(), &record).map_err(|_| reused(act, "kind of request"))?;
-            if about.offered.facts.as_ref().is_none_or(|f| f.lot != lot) {
-                return Err(reused(act, "lot"));
-            }
-        }
         // A signature may be made again, and must then be as good as the one on record.
         if accepted.acceptance.as_ref() != Some(&wire::acceptance(&order.acceptance)) {
             let facts = Current::of(self.store(), lot)?.facts()?;
@@ -202,6 +226,11 @@ impl Authority {
             .verify(lot_key.spki(), &facts.consignment, identity_key)
             .map_err(|e| Refusal::from_error("ACCEPTANCE_INVALID", &e).with("lot", &facts.consignment.lot))
     }
+}
+
+/// Whether an acceptance was by this lot key.
+fn is_by(accepted: &HandoffIntent, key: &PublicKey) -> bool {
+    accepted.key_digest == key.sha256().as_bytes().as_slice()
 }
 
 fn answer(source: &Lot, certificate: Bytes, recorded_at: Position) -> Accepted {

@@ -7,7 +7,7 @@ use api::{
 };
 use mfg::{Consignment, Hop, LotId, ManufacturerId, Movement, OrderCa, Phase, Quantity};
 use pki::UnixTime;
-use records::{Act, Once, commit_once, keys, named, refuse_conflict, reused, wire};
+use records::{Act, Attempt, keys, named, once, read, refuse_conflict, reused, wire};
 use store::{Claim, Conflict, Entry, Record, Rule, TallyMove, Unit};
 
 use super::{
@@ -42,11 +42,11 @@ impl Authority {
     /// `UNLIMITED_NOT_ALLOWED`, `QUANTITY_SPENT`, `LOT_EXISTS`, `REQUEST_ID_REUSED`.
     pub fn offer(&self, act: &Act, order: &OfferOrder) -> Result<custody::Handoff, Refusal> {
         // A repetition is answered whatever became of order and receiver since.
-        if let Some(before) =
-            act.request.map(|r| records::replayed(self.store(), &act.caller, r)).transpose()?.flatten()
-        {
-            return self.repeated_offer(act, order, &before);
-        }
+        let before = |record: &Record| self.repeated_offer(act, order, record);
+        once(self.store(), act, before, |attempt| self.new_offer(act, order, attempt))
+    }
+
+    fn new_offer(&self, act: &Act, order: &OfferOrder, attempt: Attempt<'_>) -> Result<custody::Handoff, Refusal> {
         self.check_may_issue()?;
         let Source { lot: source, relied_on } = self.source(&order.source)?;
         // What could not be signed is not offered; that a lot is closed the store says.
@@ -69,17 +69,16 @@ impl Authority {
         if let Some(units) = order.quantity.units() {
             unit.moves = vec![TallyMove { lot: source.tally, movement: Movement::Reserve(units) }];
         }
-        match commit_once(self.store(), act, unit)? {
-            Once::Committed(_) => {
+        match attempt.commit(unit)? {
+            Ok(_) => {
                 self.expiries.add(expires_at, order.lot.as_str());
                 self.handoff(self.manufacturer.as_str(), order.lot.as_str())
             }
-            Once::Before(record) => self.repeated_offer(act, order, &record),
-            Once::Refused(Conflict::KeyTaken { .. }) => {
+            Err(Conflict::KeyTaken { .. }) => {
                 Err(Refusal::new("LOT_EXISTS", format!("a handoff of lot {} exists", order.lot))
                     .with("lot", &order.lot))
             }
-            Once::Refused(conflict) => Err(refuse_conflict(&conflict, &source.id)),
+            Err(conflict) => Err(refuse_conflict(&conflict, &source.id)),
         }
     }
 
@@ -139,34 +138,22 @@ impl Authority {
     /// # Errors
     /// `LOT_UNKNOWN`, `HANDOFF_ALREADY_ACCEPTED`, `HANDOFF_WITHDRAWN`, `REQUEST_ID_REUSED`.
     pub fn cancel(&self, act: &Act, lot: &LotId) -> Result<custody::Handoff, Refusal> {
-        let current = Current::of(self.store(), lot.as_str())?;
-        let unit = match &current.stage {
-            Stage::Offered => self.withdrawal(act, &current, lot.as_str(), false)?,
-            Stage::Accepted { .. } | Stage::Voided { .. } => return Err(already_accepted(lot.as_str())),
-            // Perhaps by this very request: the repetition is recognised by its id.
-            Stage::Withdrawn { .. } => {
-                return match act.request.map(|r| records::replayed(self.store(), &act.caller, r)).transpose()?.flatten()
-                {
-                    Some(record) if record.position == current.at => current.to_wire(self.now()),
-                    Some(_) => Err(reused(act, "lot")),
-                    None => Err(withdrawn(lot.as_str())),
-                };
-            }
+        let handoff = || self.handoff(self.manufacturer.as_str(), lot.as_str());
+        let before = |record: &Record| match read(record)? {
+            (_, Fact::HandoffWithdrawn(before)) if before.lot == lot.as_str() => handoff(),
+            (_, Fact::HandoffWithdrawn(_)) => Err(reused(act, "lot")),
+            _ => Err(reused(act, "kind of request")),
         };
-        match commit_once(self.store(), act, unit)? {
-            Once::Committed(_) => self.handoff(self.manufacturer.as_str(), lot.as_str()),
-            // Another try of it was faster, or the id is another request's.
-            Once::Before(record) => {
-                let current = Current::of(self.store(), lot.as_str())?;
-                match current.stage {
-                    Stage::Withdrawn { .. } if current.at == record.position => current.to_wire(self.now()),
-                    Stage::Offered | Stage::Withdrawn { .. } | Stage::Voided { .. } | Stage::Accepted { .. } => {
-                        Err(reused(act, "kind of request"))
-                    }
-                }
-            }
-            Once::Refused(conflict) => Err(refuse_conflict(&conflict, lot.as_str())),
-        }
+        once(self.store(), act, before, |attempt| {
+            let current = Current::of(self.store(), lot.as_str())?;
+            let unit = match &current.stage {
+                Stage::Offered => self.withdrawal(act, &current, lot.as_str(), false)?,
+                Stage::Accepted { .. } | Stage::Voided { .. } => return Err(already_accepted(lot.as_str())),
+                Stage::Withdrawn { .. } => return Err(withdrawn(lot.as_str())),
+            };
+            attempt.commit(unit)?.map_err(|c| refuse_conflict(&c, lot.as_str()))?;
+            handoff()
+        })
     }
 
     /// Records that an offer ran out of time, if it did, and refuses it then.

@@ -8,8 +8,8 @@ use api::{
 use bytes::Bytes;
 use mfg::{JournalHead, LotId, Statement, Tally};
 use pki::Sha256;
-use records::{Act, Once, commit_once, keys, named, read, refuse_conflict, refuse_store, reused, wire};
-use store::{Claim, Conflict, Entry, Position, Rule};
+use records::{Act, Attempt, keys, named, once, read, refuse_conflict, refuse_store, reused, wire};
+use store::{Claim, Conflict, Entry, Position, Record, Rule};
 
 use super::state::{Current, Stage};
 use crate::{authority::Authority, lots::Lot};
@@ -137,13 +137,23 @@ impl Authority {
     /// # Errors
     /// `LOT_UNKNOWN`, `HANDOFF_NOT_SIGNED`, `NO_UNITS`, `REINSTATEMENT_TOO_LARGE`, `REQUEST_ID_REUSED`.
     pub fn approve_reinstatement(&self, act: &Act, lot: &LotId, units: u32) -> Result<custody::Reinstatement, Refusal> {
-        if let Some(fact) = self.same_request(act)? {
-            let Fact::ReinstatementApproved(ReinstatementApproved { reinstatement: Some(before), .. }) = fact else {
-                return Err(reused(act, "kind of request"));
-            };
-            let same = before.lot == lot.as_str() && before.units == units;
-            return if same { Ok(before) } else { Err(reused(act, "content")) };
-        }
+        let before = |record: &Record| match read(record)? {
+            (_, Fact::ReinstatementApproved(ReinstatementApproved { reinstatement: Some(before), .. })) => {
+                let same = before.lot == lot.as_str() && before.units == units;
+                if same { Ok(before) } else { Err(reused(act, "content")) }
+            }
+            _ => Err(reused(act, "kind of request")),
+        };
+        once(self.store(), act, before, |attempt| self.new_reinstatement(act, lot, units, attempt))
+    }
+
+    fn new_reinstatement(
+        &self,
+        act: &Act,
+        lot: &LotId,
+        units: u32,
+        attempt: Attempt<'_>,
+    ) -> Result<custody::Reinstatement, Refusal> {
         if units == 0 {
             return Err(Refusal::new("NO_UNITS", "a permission is for at least one unit"));
         }
@@ -171,11 +181,8 @@ impl Authority {
         let mut unit = act.unit(Fact::ReinstatementApproved(fact));
         let rule = before.as_ref().map_or(Rule::Absent, |(at, _)| Rule::At(*at));
         unit.claims = vec![Claim { key: keys::reinstatement_approved(lot.as_str()), rule }];
-        match commit_once(self.store(), act, unit)? {
-            Once::Committed(_) => Ok(reinstatement),
-            Once::Before(_) => Err(reused(act, "content")),
-            Once::Refused(conflict) => Err(refuse_conflict(&conflict, lot.as_str())),
-        }
+        attempt.commit(unit)?.map_err(|c| refuse_conflict(&c, lot.as_str()))?;
+        Ok(reinstatement)
     }
 
     /// The newest permission for a lot, with where it stands.

@@ -82,6 +82,16 @@ async fn an_operator_may_say_that_the_clock_is_right() {
     assert_eq!(reason(accept(&house, 2)), "REQUEST_ID_REUSED");
 }
 
+#[tokio::test]
+async fn an_operators_word_about_the_clock_that_comes_many_times_at_once_is_taken_once() {
+    let house = House::factory();
+    house.issue(1, "sn1", &key()).await.unwrap();
+    later(&house, -i64::from(HOUR));
+    assert_eq!(reason(house.issue(2, "sn2", &key()).await), "CLOCK_BEHIND");
+    thread::scope(|scope| (0..16).for_each(|_| drop(scope.spawn(|| accept(&house, 21).unwrap()))));
+    house.issue(2, "sn2", &key()).await.unwrap();
+}
+
 /// A look into the future that records nothing is no reason to wait: a signing window that seemed to be over is open again.
 #[tokio::test]
 async fn a_jump_beyond_the_signing_window_and_back_leaves_nothing_behind() {

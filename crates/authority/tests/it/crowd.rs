@@ -15,7 +15,7 @@ use mfg::{Phase, Remaining, Tally};
 use pki::Sha256;
 use service::Workers;
 
-use crate::shop::{Ask, End, Kind, LotKey, Shop, Told, marks};
+use crate::shop::{Ask, End, Kind, LotKey, Shop, Told, device_id, marks};
 
 const CLIENTS: usize = 64;
 const TRIES: u32 = 5000;
@@ -56,7 +56,7 @@ fn crowd(shop: &Shop, tries: u32, asks_of: impl Fn(u32) -> Vec<Ask> + Sync) -> V
 }
 
 /// A client asks again while another one is at the same thing.
-fn settled(ask: impl Fn() -> Result<Told, Refusal>) -> Result<Told, Refusal> {
+fn settled<T>(ask: impl Fn() -> Result<T, Refusal>) -> Result<T, Refusal> {
     loop {
         match ask() {
             Err(refusal) if refusal.reason() == "IN_PROGRESS" => thread::yield_now(),
@@ -215,7 +215,8 @@ fn five_thousand_replacements_and_reworks_spend_nothing_and_keep_their_caps() {
         if device.is_multiple_of(2) {
             return vec![again(Occasion::Replacement, key)];
         }
-        let newest = shop.authority().device(&crate::shop::device_id(device)).unwrap().certificate;
+        // Another client's rework may be about to be signed.
+        let newest = settled(|| shop.authority().device(&device_id(device))).unwrap().certificate;
         let confirm = Ask::Confirm { device, certificate: Sha256::of(&newest) };
         vec![confirm, Ask::AllowRework { request, device }, again(Occasion::Rework, key)]
     });

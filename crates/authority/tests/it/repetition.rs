@@ -1,6 +1,10 @@
 //! The same request, the same octets: ten thousand times, from many at once, after restarts, and when nobody heard the first answer.
 
-use std::{future::Future as _, sync::Arc, task::Poll, thread};
+use std::{
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    thread,
+};
 
 use api::Refusal;
 use authority::Occasion;
@@ -147,6 +151,81 @@ async fn tries_that_race_are_answered_alike_and_count_once() {
         assert_eq!(shop.audit().count, 4, "a first certificate, a replacement, a rework and a handoff");
         shop.assert_every_signature_is_on_record();
     }
+}
+
+/// Where the work is done inline, nothing is waited for.
+fn at_first_poll<T>(work: impl Future<Output = T>) -> T {
+    match std::pin::pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
+        Poll::Pending => unreachable!("inline work waits for nobody"),
+    }
+}
+
+/// A written device 0 of which nothing more was asked, another that is scrapped, and an offer.
+fn a_lot_in_use() -> Shop {
+    let shop = Shop::new(Kind::Memory, Workers::Inline, 100);
+    let lot = 0;
+    let scrap = |device: u32| Ask::ScrapDevice { request: u64::from(device) + 100, device };
+    let before = [first(0), first(1), scrap(1), Ask::ScrapBlanks { request: 200, units: 1 }];
+    for asked in before.into_iter().chain([Ask::Offer { request: 201, lot, units: 2 }]) {
+        at_first_poll(ask(&shop, &asked));
+    }
+    let newest = shop.authority().device(&device_id(0)).unwrap().certificate;
+    at_first_poll(ask(&shop, &Ask::Confirm { device: 0, certificate: Sha256::of(&newest) }));
+    shop
+}
+
+#[test]
+fn a_try_that_another_comes_in_the_middle_of_is_answered_alike_wherever_that_is() {
+    let (request, device, lot) = (300, 0, 0);
+    for asked in [
+        Ask::AllowRework { request, device },
+        Ask::ScrapDevice { request, device },
+        Ask::ReinstateDevice { request, device: 1 },
+        Ask::ScrapBlanks { request, units: 2 },
+        Ask::ReinstateBlanks { request, units: 1 },
+        Ask::Offer { request, lot: 1, units: 2 },
+        Ask::Cancel { request, lot },
+        Ask::Accept { request, lot, units: 2 },
+    ] {
+        let alone = a_lot_in_use();
+        at_first_poll(ask(&alone, &asked));
+        let mut moments = 0;
+        let asked = Arc::new(asked);
+        let told = Arc::clone(&asked);
+        store::overtaken(
+            a_lot_in_use,
+            |shop| shop.memory(),
+            move |shop| at_first_poll(shop.ask(&told)),
+            |shop, in_the_middle, at_the_end| {
+                assert_eq!(at_the_end.unwrap(), in_the_middle.unwrap(), "{asked:?} after {moments} calls");
+                assert_eq!(shop.tally(), alone.tally(), "{asked:?} after {moments} calls");
+                shop.assert_every_signature_is_on_record();
+                moments += 1;
+            },
+        );
+        assert!(moments > 1, "{asked:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_whose_rework_is_about_to_be_signed_is_told_so_and_then_its_certificate() {
+    let shop = Arc::new(Shop::new(Kind::Memory, Workers::Threads, 100));
+    let Told::Certificates(chain) = ask(&shop, &first(0)).await else { unreachable!() };
+    ask(&shop, &Ask::Confirm { device: 0, certificate: Sha256::of(&chain[0]) }).await;
+    ask(&shop, &Ask::AllowRework { request: 1, device: 0 }).await;
+    let (tell, told) = std::sync::mpsc::channel();
+    let (between, asked) = (Arc::clone(shop.memory()), Arc::clone(&shop));
+    // The first commit is the intent's, the second is the signature's.
+    shop.memory().before_commit(move || {
+        between.before_commit(move || tell.send(asked.authority().device(&device_id(0))).unwrap());
+    });
+    let rework = Ask::Issue { request: 2, device: 0, key: 1, occasion: Occasion::Rework };
+    let Told::Certificates(chain) = ask(&shop, &rework).await else { unreachable!() };
+    let refusal = told.recv().unwrap().unwrap_err();
+    assert_eq!(refusal.reason(), "IN_PROGRESS");
+    assert!(refusal.retry_delay().is_some(), "whoever asks is to ask again");
+    assert_eq!(shop.authority().device(&device_id(0)).unwrap().certificate, chain[0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -121,6 +121,29 @@ async fn it_goes_on_when_nobody_saw_more_than_the_backup_has() {
     assert_eq!(reason(reconcile_with(&house, 10, &line, &[], &heard(None))), "STORE_NOT_SUSPENDED");
 }
 
+#[test]
+fn a_reconciliation_that_is_met_by_itself_is_done_once_wherever_that_is() {
+    let mut moments = 0;
+    store::overtaken(
+        || {
+            let house = House::factory();
+            let at = restore(&house).as_u64();
+            (house, at)
+        },
+        |(house, _)| &house.store,
+        |(house, at)| {
+            let everybody = [seen("company-x", *at), seen("factory-y", 0), seen("technician-z", 0)];
+            reconcile(house, 9, &everybody, &[])
+        },
+        |(house, _), in_the_middle, at_the_end| {
+            assert_eq!((in_the_middle, at_the_end), (Ok(()), Ok(())), "after {moments} calls");
+            assert_eq!(Standing::of(house.store.as_ref()).unwrap().suspended, None);
+            moments += 1;
+        },
+    );
+    assert!(moments > 2);
+}
+
 #[tokio::test]
 async fn what_a_backup_has_is_retired_when_somebody_may_know_more() {
     let house = House::factory();

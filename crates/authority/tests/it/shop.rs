@@ -12,7 +12,7 @@ use mfg::{LotId, Movement, Quantity, Tally};
 use pki::{Certificate, Sha256};
 use records::{Act, Caller, commit_one, keys};
 use service::{ManualClock, Workers};
-use store::{FaultPlan, Position, Store, TallyMove, Unit};
+use store::{FaultPlan, MemoryStore, Position, Store, TallyMove, Unit};
 
 use crate::{
     paper::{LOT, PAPER, load, maker, now, profiles, serials},
@@ -143,6 +143,11 @@ impl Shop {
 
     pub(crate) fn store(&self) -> Arc<dyn Store> {
         self.engine.store()
+    }
+
+    /// The store, where it is in memory.
+    pub(crate) fn memory(&self) -> &Arc<MemoryStore> {
+        self.engine.memory().unwrap()
     }
 
     pub(crate) fn tally(&self) -> Tally {

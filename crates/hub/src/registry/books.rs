@@ -115,9 +115,10 @@ impl Books {
     /// # Errors
     /// `REQUEST_ID_REUSED`, what the store says.
     pub(super) fn not_used(&self, change: &Change) -> Result<(), Refusal> {
-        match records::replayed(self.store.as_ref(), &change.caller, change.request)? {
+        let act = change.act(self.clock.now());
+        match records::replayed(self.store.as_ref(), &act)? {
             None => Ok(()),
-            Some(_) => Err(records::reused(&change.act(self.clock.now()), "content")),
+            Some(_) => Err(records::reused(&act, "content")),
         }
     }
 

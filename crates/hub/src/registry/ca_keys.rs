@@ -6,7 +6,7 @@ use api::{
     journal::v1::{HubCaKeyChanged, record::Fact},
 };
 use pki::{Sha256, hex};
-use records::{Once, commit_once, named, read, refuse_conflict, refuse_store, wire};
+use records::{Attempt, named, once, read, refuse_conflict, refuse_store, wire};
 use store::{Claim, Entry, Record, Rule};
 
 use super::{
@@ -29,20 +29,17 @@ impl Books {
             disabled_at: Some(wire::timestamp(self.clock.now())),
             by: change.caller.by.clone(),
         };
-        let changing = self.changing();
-        let held = self.disabled_keys()?;
-        if held.len() >= MOST_DISABLED && !held.iter().any(|other| other.key_sha256 == disabled.key_sha256) {
-            let message = format!("{MOST_DISABLED} ca keys are disabled");
-            return Err(Refusal::new("DISABLED_KEY_LIMIT_REACHED", message));
-        }
-        let answer = self.write_key(
-            change,
-            key,
-            HubCaKeyChanged { key: Some(disabled), disabled: true, request_digest: change.digest() },
-        )?;
-        tracing::warn!(reason = "CA_DISABLED", key_sha256 = %key, by = change.caller.by, "a ca key was disabled");
-        self.reload(&changing)?;
-        Ok(answer)
+        self.change_key(change, |attempt| {
+            let held = self.disabled_keys()?;
+            if held.len() >= MOST_DISABLED && !held.iter().any(|other| other.key_sha256 == disabled.key_sha256) {
+                let message = format!("{MOST_DISABLED} ca keys are disabled");
+                return Err(Refusal::new("DISABLED_KEY_LIMIT_REACHED", message));
+            }
+            let fact = HubCaKeyChanged { key: Some(disabled), disabled: true, request_digest: change.digest() };
+            let disabled = self.write_key(key, fact, attempt)?;
+            tracing::warn!(reason = "CA_DISABLED", key_sha256 = %key, by = change.caller.by, "a ca key was disabled");
+            Ok(disabled)
+        })
     }
 
     /// Lets a CA key in again.
@@ -50,35 +47,44 @@ impl Books {
     /// # Errors
     /// `CA_KEY_NOT_DISABLED`.
     pub(crate) fn enable_ca_key(&self, change: &Change, key: &Sha256) -> Result<(), Refusal> {
-        if let Some(before) = records::replayed(self.store.as_ref(), &change.caller, change.request)? {
-            return key_of_repetition(change, &before).map(drop);
-        }
-        let changing = self.changing();
-        let held = self.disabled_keys()?.into_iter().find(|held| held.key_sha256 == key.as_bytes().as_slice());
-        let Some(held) = held else {
-            let message = format!("the ca key {key} is not disabled");
-            return Err(Refusal::new("CA_KEY_NOT_DISABLED", message).with("key_sha256", key));
+        let enable = |attempt: Attempt<'_>| {
+            let held = self.disabled_keys()?.into_iter().find(|held| held.key_sha256 == key.as_bytes().as_slice());
+            let Some(held) = held else {
+                let message = format!("the ca key {key} is not disabled");
+                return Err(Refusal::new("CA_KEY_NOT_DISABLED", message).with("key_sha256", key));
+            };
+            let fact = HubCaKeyChanged { key: Some(held), disabled: false, request_digest: change.digest() };
+            let enabled = self.write_key(key, fact, attempt)?;
+            tracing::warn!(key_sha256 = %key, by = change.caller.by, "a ca key was enabled");
+            Ok(enabled)
         };
-        let enabled = HubCaKeyChanged { key: Some(held), disabled: false, request_digest: change.digest() };
-        self.write_key(change, key, enabled)?;
-        tracing::warn!(key_sha256 = %key, by = change.caller.by, "a ca key was enabled");
-        self.reload(&changing)
+        self.change_key(change, enable).map(drop)
     }
 
-    fn write_key(&self, change: &Change, key: &Sha256, fact: HubCaKeyChanged) -> Result<DisabledCaKey, Refusal> {
+    /// Makes a change of one key, and has it trusted accordingly; a repetition gets the key as the change left it.
+    fn change_key(
+        &self,
+        change: &Change,
+        make: impl FnOnce(Attempt<'_>) -> Result<DisabledCaKey, Refusal>,
+    ) -> Result<DisabledCaKey, Refusal> {
+        let changing = self.changing();
         let act = change.act(self.clock.now());
+        let before = |record: &Record| key_of_repetition(change, record);
+        let key = once(self.store.as_ref(), &act, before, make)?;
+        self.reload(&changing)?;
+        Ok(key)
+    }
+
+    fn write_key(&self, key: &Sha256, fact: HubCaKeyChanged, attempt: Attempt<'_>) -> Result<DisabledCaKey, Refusal> {
         let answer = fact.key.clone().unwrap_or_default();
         let before = self.store.get(&keys::ca_key(key)).map_err(|e| refuse_store(&e))?;
-        let mut unit = act.unit(Fact::HubCaKeyChanged(fact));
+        let mut unit = attempt.act().unit(Fact::HubCaKeyChanged(fact));
         let rule = before.map_or(Rule::Absent, |record| Rule::At(record.position));
         unit.claims = vec![Claim { key: keys::ca_key(key), rule }];
         let name = hex::encode(key.as_bytes());
         unit.entry = Some(Entry::new(keys::CA_KEYS, &name).map_err(named(store::EntryInvalid::reason))?);
-        match commit_once(self.store.as_ref(), &act, unit)? {
-            Once::Committed(_) => Ok(answer),
-            Once::Before(record) => key_of_repetition(change, &record),
-            Once::Refused(conflict) => Err(refuse_conflict(&conflict, &name)),
-        }
+        attempt.commit(unit)?.map_err(|c| refuse_conflict(&c, &name))?;
+        Ok(answer)
     }
 }
 

@@ -8,7 +8,7 @@ use api::{
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use bytes::Bytes;
 use pki::{Certificate, Sha256};
-use records::{Once, commit_once, named, read, refuse_conflict, refuse_store, wire};
+use records::{Act, Attempt, named, once, read, refuse_conflict, refuse_store, wire};
 use store::{Claim, Entry, Position, Record, Rule};
 
 use super::{
@@ -34,29 +34,25 @@ impl Books {
     /// `CA_EXISTS`, `CA_CERTIFICATE_UNFIT`, `CA_LIMIT_REACHED`, `DEVELOPMENT_ANCHOR`, `PRIVATE_KEY_IN_UPLOAD`,
     /// `VERIFIED_ON_UPLOAD_REFUSED`, `REQUEST_MALFORMED`, what does not parse.
     pub(crate) fn register_ca(&self, change: &Change, new: &NewCa) -> Result<CaCertificate, Refusal> {
-        if let Some(before) = self.ca_repetition(change)? {
-            return Ok(before);
-        }
-        check_name(&new.name)?;
-        let certificate = proof::read_upload(&new.certificate)?;
-        proof::check_ca(&certificate)?;
-        self.check_policy(new, &certificate)?;
-        let changing = self.changing();
-        let registered = self.cas()?;
-        let same = registered.iter().find(|(_, ca)| ca.name == new.name || ca.certificate == certificate.der());
-        if let Some((_, same)) = same {
-            let what = if same.name == new.name { "a ca certificate of this name" } else { "this ca certificate" };
-            let message = format!("{what} is registered already, as {}", same.name);
-            return Err(Refusal::new("CA_EXISTS", message).with("name", &same.name));
-        }
-        if registered.len() >= MOST_CAS {
-            return Err(Refusal::new("CA_LIMIT_REACHED", format!("{MOST_CAS} ca certificates are registered")));
-        }
-        let before = self.store.get(&keys::ca(&new.name)).map_err(|e| refuse_store(&e))?;
-        let ca = self.new_ca(change, new, &certificate);
-        let answer = self.write_ca(change, before.map(|record| record.position), ca, Fate::Kept)?;
-        self.reload(&changing)?;
-        Ok(answer)
+        self.make_change(change, |attempt| {
+            check_name(&new.name)?;
+            let certificate = proof::read_upload(&new.certificate)?;
+            proof::check_ca(&certificate)?;
+            self.check_policy(new, &certificate)?;
+            let registered = self.cas()?;
+            let same = registered.iter().find(|(_, ca)| ca.name == new.name || ca.certificate == certificate.der());
+            if let Some((_, same)) = same {
+                let what = if same.name == new.name { "a ca certificate of this name" } else { "this ca certificate" };
+                let message = format!("{what} is registered already, as {}", same.name);
+                return Err(Refusal::new("CA_EXISTS", message).with("name", &same.name));
+            }
+            if registered.len() >= MOST_CAS {
+                return Err(Refusal::new("CA_LIMIT_REACHED", format!("{MOST_CAS} ca certificates are registered")));
+            }
+            let before = self.store.get(&keys::ca(&new.name)).map_err(|e| refuse_store(&e))?;
+            let ca = self.new_ca(change, new, &certificate);
+            self.write_ca(change, before.map(|record| record.position), ca, Fate::Kept, attempt)
+        })
     }
 
     /// Makes a fresh verification code.
@@ -126,14 +122,12 @@ impl Books {
     /// # Errors
     /// `CA_UNKNOWN`, `ETAG_STALE`.
     pub(crate) fn delete_ca(&self, change: &Change, name: &str, etag: &str) -> Result<(), Refusal> {
-        if self.ca_repetition(change)?.is_some() {
-            return Ok(());
-        }
-        let changing = self.changing();
-        let (at, ca) = self.ca_on_record(name)?;
-        check_etag(name, &ca.etag, etag)?;
-        self.write_ca(change, Some(at), ca, Fate::Deleted)?;
-        self.reload(&changing)
+        let delete = |attempt: Attempt<'_>| {
+            let (at, ca) = self.ca_on_record(name)?;
+            check_etag(name, &ca.etag, etag)?;
+            self.write_ca(change, Some(at), ca, Fate::Deleted, attempt)
+        };
+        self.make_change(change, delete).map(drop)
     }
 
     /// One CA certificate.
@@ -159,18 +153,14 @@ impl Books {
         etag: &str,
         with: impl FnOnce(&mut CaCertificate) -> Result<(), Refusal>,
     ) -> Result<CaCertificate, Refusal> {
-        if let Some(before) = self.ca_repetition(change)? {
-            return Ok(before);
-        }
-        let changing = self.changing();
-        let (at, mut ca) = self.ca_on_record(name)?;
-        check_etag(name, &ca.etag, etag)?;
-        with(&mut ca)?;
-        ca.updated_at = Some(wire::timestamp(self.clock.now()));
-        ca.etag = change.etag(&ca.etag);
-        let answer = self.write_ca(change, Some(at), ca, Fate::Kept)?;
-        self.reload(&changing)?;
-        Ok(answer)
+        self.make_change(change, |attempt| {
+            let (at, mut ca) = self.ca_on_record(name)?;
+            check_etag(name, &ca.etag, etag)?;
+            with(&mut ca)?;
+            ca.updated_at = Some(wire::timestamp(self.clock.now()));
+            ca.etag = change.etag(&ca.etag);
+            self.write_ca(change, Some(at), ca, Fate::Kept, attempt)
+        })
     }
 
     fn ca_on_record(&self, name: &str) -> Result<(Position, CaCertificate), Refusal> {
@@ -185,20 +175,18 @@ impl Books {
         }
     }
 
-    /// What this very request made before.
-    fn ca_repetition(&self, change: &Change) -> Result<Option<CaCertificate>, Refusal> {
-        let before = records::replayed(self.store.as_ref(), &change.caller, change.request)?;
-        before.map(|record| self.ca_of_repetition(change, &record)).transpose()
-    }
-
-    fn ca_of_repetition(&self, change: &Change, record: &Record) -> Result<CaCertificate, Refusal> {
-        match read(record)? {
-            (_, Fact::HubCaChanged(HubCaChanged { ca_certificate: Some(ca), request_digest, .. })) => {
-                change.is_repetition_of(&request_digest)?;
-                Ok(self.shown(ca))
-            }
-            _ => Err(records::reused(&change.act(self.clock.now()), "content")),
-        }
+    /// Makes a change of one CA certificate, and has it trusted accordingly; a repetition gets the certificate that the change made.
+    fn make_change(
+        &self,
+        change: &Change,
+        make: impl FnOnce(Attempt<'_>) -> Result<CaCertificate, Refusal>,
+    ) -> Result<CaCertificate, Refusal> {
+        let changing = self.changing();
+        let act = change.act(self.clock.now());
+        let before = |record: &Record| ca_of_repetition(change, &act, record);
+        let ca = once(self.store.as_ref(), &act, before, make)?;
+        self.reload(&changing)?;
+        Ok(self.shown(ca))
     }
 
     fn write_ca(
@@ -207,24 +195,21 @@ impl Books {
         before: Option<Position>,
         ca: CaCertificate,
         fate: Fate,
+        attempt: Attempt<'_>,
     ) -> Result<CaCertificate, Refusal> {
         let deleted = match fate {
             Fate::Kept => false,
             Fate::Deleted => true,
         };
-        let act = change.act(self.clock.now());
-        let mut unit = act.unit(Fact::HubCaChanged(HubCaChanged {
+        let mut unit = attempt.act().unit(Fact::HubCaChanged(HubCaChanged {
             ca_certificate: Some(ca.clone()),
             deleted,
             request_digest: change.digest(),
         }));
         unit.claims = vec![Claim { key: keys::ca(&ca.name), rule: before.map_or(Rule::Absent, Rule::At) }];
         unit.entry = Some(Entry::new(keys::CAS, &ca.name).map_err(named(store::EntryInvalid::reason))?);
-        match commit_once(self.store.as_ref(), &act, unit)? {
-            Once::Committed(_) => Ok(self.shown(ca)),
-            Once::Before(record) => self.ca_of_repetition(change, &record),
-            Once::Refused(conflict) => Err(refuse_conflict(&conflict, &ca.name)),
-        }
+        attempt.commit(unit)?.map_err(|c| refuse_conflict(&c, &ca.name))?;
+        Ok(ca)
     }
 
     fn check_policy(&self, new: &NewCa, certificate: &Certificate) -> Result<(), Refusal> {
@@ -285,6 +270,16 @@ impl Books {
 enum Fate {
     Kept,
     Deleted,
+}
+
+fn ca_of_repetition(change: &Change, act: &Act, before: &Record) -> Result<CaCertificate, Refusal> {
+    match read(before)? {
+        (_, Fact::HubCaChanged(HubCaChanged { ca_certificate: Some(ca), request_digest, .. })) => {
+            change.is_repetition_of(&request_digest)?;
+            Ok(ca)
+        }
+        _ => Err(records::reused(act, "content")),
+    }
 }
 
 fn still_unverified(ca: &CaCertificate) -> Result<(), Refusal> {

@@ -8,7 +8,7 @@ use api::{
     },
     journal::v1::{HubDeviceChanged, HubDevicesCreated, record::Fact},
 };
-use records::{Act, Once, commit_once, named, read, refuse_conflict, refuse_store, wire};
+use records::{Act, Attempt, named, once, read, refuse_conflict, refuse_store, wire};
 use store::{Claim, Conflict, Entry, Position, Record, Rule, Unit};
 
 use super::{
@@ -40,19 +40,15 @@ impl Books {
     /// # Errors
     /// `HUB_DEVICE_ID_INVALID`, `HUB_DEVICE_EXISTS`, `REQUEST_ID_REUSED`, `REQUEST_MALFORMED`.
     pub(crate) fn create_device(&self, change: &Change, new: &NewDevice) -> Result<Device, Refusal> {
-        if let Some(before) = self.device_repetition(change)? {
-            return Ok(before);
-        }
-        let device = self.new_device(change, new)?;
-        let (unit, before) = self.creation(&change.act(self.clock.now()), &device, change.digest())?;
-        if let Some(before) = before {
-            return same_or_refused(before, &device);
-        }
-        match commit_once(self.store.as_ref(), &change.act(self.clock.now()), unit)? {
-            Once::Committed(_) => Ok(device),
-            Once::Before(record) => device_of_repetition(change, &record),
-            Once::Refused(conflict) => Err(refuse_conflict(&conflict, &device.device_id)),
-        }
+        self.change_device(change, |attempt| {
+            let device = self.new_device(change, new)?;
+            let (unit, before) = self.creation(attempt.act(), &device, change.digest())?;
+            if let Some(before) = before {
+                return same_or_refused(before, &device);
+            }
+            attempt.commit(unit)?.map_err(|c| refuse_conflict(&c, &device.device_id))?;
+            Ok(device)
+        })
     }
 
     /// Creates up to 100 devices; each succeeds or is refused on its own.
@@ -65,17 +61,34 @@ impl Books {
             return Err(Refusal::malformed("devices", message));
         }
         let act = change.act(self.clock.now());
-        if let Some(record) = records::replayed(self.store.as_ref(), &change.caller, change.request)? {
-            match read(&record)? {
-                (_, Fact::HubDevicesCreated(before)) => change.is_repetition_of(&before.request_digest)?,
-                _ => return Err(records::reused(&act, "content")),
+        // Which of them are there is told anew each time, by their content.
+        let before = |record: &Record| match read(record)? {
+            (_, Fact::HubDevicesCreated(before)) => {
+                change.is_repetition_of(&before.request_digest)?;
+                self.create_each(change, &act, new)
             }
-        }
+            _ => Err(records::reused(&act, "content")),
+        };
+        let results = once(self.store.as_ref(), &act, before, |attempt| {
+            let results = self.create_each(change, &act, new)?;
+            self.record_bulk(change, &results, attempt)?;
+            Ok(results)
+        })?;
+        Ok(new.iter().zip(results).map(|(new, result)| created(new, result)).collect())
+    }
+
+    /// Creates what is not there yet.
+    fn create_each(
+        &self,
+        change: &Change,
+        act: &Act,
+        new: &[NewDevice],
+    ) -> Result<Vec<Result<Device, Refusal>>, Refusal> {
         let mut results: Vec<Result<Device, Refusal>> = Vec::with_capacity(new.len());
         let mut units = Vec::new();
         let mut waiting = Vec::new();
         for (place, new) in new.iter().enumerate() {
-            results.push(match self.planned(change, &act, new) {
+            results.push(match self.planned(change, act, new) {
                 Ok(Planned::There(device)) => Ok(device),
                 Ok(Planned::Fresh(device, unit)) => {
                     waiting.push(place);
@@ -92,8 +105,7 @@ impl Books {
                 *result = self.after_conflict(result, &conflict);
             }
         }
-        self.record_bulk(change, &act, &results)?;
-        Ok(new.iter().zip(results).map(|(new, result)| created(new, result)).collect())
+        Ok(results)
     }
 
     /// Enables or disables a device.
@@ -101,30 +113,31 @@ impl Books {
     /// # Errors
     /// `DEVICE_UNKNOWN`, `ETAG_STALE`, `DEVICE_SCRAPPED`, `REQUEST_MALFORMED`, `REQUEST_ID_REUSED`.
     pub(crate) fn set_status(&self, change: &Change, status: &StatusChange) -> Result<Device, Refusal> {
-        if let Some(before) = self.device_repetition(change)? {
-            return Ok(before);
-        }
-        check_why("status_reason", &status.why)?;
-        let (at, mut device) = self.device_on_record(&status.device_id)?;
-        if let Some(etag) = &status.etag {
-            check_etag(&device.device_id, &device.etag, etag)?;
-        }
-        if device.status() == DeviceStatus::Scrapped {
-            let message = format!("device {} was scrapped; its line reinstates it", device.device_id);
-            return Err(Refusal::new("DEVICE_SCRAPPED", message));
-        }
-        let (new, why) = match status.status {
-            DeviceStatus::Enabled => (DeviceStatus::Enabled, String::new()),
-            DeviceStatus::Disabled => (DeviceStatus::Disabled, said(&status.why)),
-            DeviceStatus::Unspecified | DeviceStatus::Scrapped => {
-                return Err(Refusal::malformed("status", "is neither ENABLED nor DISABLED"));
+        let answer = self.change_device(change, |attempt| {
+            check_why("status_reason", &status.why)?;
+            let (at, mut device) = self.device_on_record(&status.device_id)?;
+            if let Some(etag) = &status.etag {
+                check_etag(&device.device_id, &device.etag, etag)?;
             }
-        };
-        device.set_status(new);
-        device.status_reason = why;
-        device.status_updated_at = Some(wire::timestamp(self.clock.now()));
-        device.etag = change.etag(&device.etag);
-        let answer = self.write_device(change, at, device, Fate::Kept)?;
+            if device.status() == DeviceStatus::Scrapped {
+                let message = format!("device {} was scrapped; its line reinstates it", device.device_id);
+                return Err(Refusal::new("DEVICE_SCRAPPED", message));
+            }
+            let (new, why) = match status.status {
+                DeviceStatus::Enabled => (DeviceStatus::Enabled, String::new()),
+                DeviceStatus::Disabled => (DeviceStatus::Disabled, said(&status.why)),
+                DeviceStatus::Unspecified | DeviceStatus::Scrapped => {
+                    return Err(Refusal::malformed("status", "is neither ENABLED nor DISABLED"));
+                }
+            };
+            device.set_status(new);
+            device.status_reason = why;
+            device.status_updated_at = Some(wire::timestamp(attempt.act().at));
+            device.etag = change.etag(&device.etag);
+            let unit = device_unit(attempt.act(), &device, Some(at), change.digest(), Fate::Kept)?;
+            attempt.commit(unit)?.map_err(|c| refuse_conflict(&c, &device.device_id))?;
+            Ok(device)
+        })?;
         self.revoke();
         Ok(answer)
     }
@@ -134,14 +147,15 @@ impl Books {
     /// # Errors
     /// `DEVICE_UNKNOWN`, `ETAG_STALE`, `REQUEST_ID_REUSED`.
     pub(crate) fn delete_device(&self, change: &Change, id: &str, etag: Option<&str>) -> Result<(), Refusal> {
-        if self.device_repetition(change)?.is_some() {
-            return Ok(());
-        }
-        let (at, device) = self.device_on_record(id)?;
-        if let Some(etag) = etag {
-            check_etag(id, &device.etag, etag)?;
-        }
-        self.write_device(change, at, device, Fate::Deleted)?;
+        self.change_device(change, |attempt| {
+            let (at, device) = self.device_on_record(id)?;
+            if let Some(etag) = etag {
+                check_etag(id, &device.etag, etag)?;
+            }
+            let unit = device_unit(attempt.act(), &device, Some(at), change.digest(), Fate::Deleted)?;
+            attempt.commit(unit)?.map_err(|c| refuse_conflict(&c, id))?;
+            Ok(device)
+        })?;
         self.revoke();
         Ok(())
     }
@@ -216,16 +230,19 @@ impl Books {
     }
 
     /// So that the request id stands for this content from now on.
-    fn record_bulk(&self, change: &Change, act: &Act, results: &[Result<Device, Refusal>]) -> Result<(), Refusal> {
+    fn record_bulk(
+        &self,
+        change: &Change,
+        results: &[Result<Device, Refusal>],
+        attempt: Attempt<'_>,
+    ) -> Result<(), Refusal> {
         let created = results.iter().filter_map(|result| result.as_ref().ok());
         let fact = HubDevicesCreated {
             device_ids: created.map(|device| device.device_id.clone()).collect(),
             request_digest: change.digest(),
         };
-        match commit_once(self.store.as_ref(), act, act.unit(Fact::HubDevicesCreated(fact)))? {
-            Once::Committed(_) | Once::Before(_) => Ok(()),
-            Once::Refused(conflict) => Err(refuse_conflict(&conflict, "")),
-        }
+        let unit = attempt.act().unit(Fact::HubDevicesCreated(fact));
+        attempt.commit(unit)?.map(drop).map_err(|c| refuse_conflict(&c, ""))
     }
 
     fn new_device(&self, change: &Change, new: &NewDevice) -> Result<Device, Refusal> {
@@ -250,19 +267,15 @@ impl Books {
         })
     }
 
-    fn device_repetition(&self, change: &Change) -> Result<Option<Device>, Refusal> {
-        let before = records::replayed(self.store.as_ref(), &change.caller, change.request)?;
-        before.map(|record| device_of_repetition(change, &record)).transpose()
-    }
-
-    fn write_device(&self, change: &Change, at: Position, device: Device, fate: Fate) -> Result<Device, Refusal> {
+    /// Makes a change of one device; a repetition gets the device that the change made.
+    fn change_device(
+        &self,
+        change: &Change,
+        make: impl FnOnce(Attempt<'_>) -> Result<Device, Refusal>,
+    ) -> Result<Device, Refusal> {
         let act = change.act(self.clock.now());
-        let unit = device_unit(&act, &device, Some(at), change.digest(), fate)?;
-        match commit_once(self.store.as_ref(), &act, unit)? {
-            Once::Committed(_) => Ok(device),
-            Once::Before(record) => device_of_repetition(change, &record),
-            Once::Refused(conflict) => Err(refuse_conflict(&conflict, &device.device_id)),
-        }
+        let before = |record: &Record| device_of_repetition(change, record);
+        once(self.store.as_ref(), &act, before, make)
     }
 }
 

@@ -6,6 +6,7 @@ mod connect;
 mod devices;
 mod forged;
 mod lines;
+mod repetition;
 mod scripts;
 
 use std::{net::SocketAddr, sync::Arc};

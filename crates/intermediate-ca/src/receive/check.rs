@@ -120,9 +120,9 @@ pub(super) fn carried(
     Ok(expires_at)
 }
 
-/// Nothing is made for an offer that has run out.
-pub(super) fn not_expired(receiver: &Receiver, lot: &LotId, expires_at: UnixTime) -> Result<(), Refusal> {
-    if receiver.authority.now() > expires_at {
+/// Nothing is made for an offer that has run out, as far as its file tells; over a wire the sender says.
+pub(super) fn not_expired(receiver: &Receiver, lot: &LotId, papers: &upstream::Offer) -> Result<(), Refusal> {
+    if papers.carried_until.is_some_and(|until| receiver.authority.now() > until) {
         return Err(Refusal::new("HANDOFF_WITHDRAWN", format!("the offer of lot {lot} has expired")).with("lot", lot));
     }
     Ok(())

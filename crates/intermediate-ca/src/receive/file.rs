@@ -7,7 +7,7 @@ use api::{
     journal::v1::{LotAccepting, record::Fact},
 };
 use mfg::{LotId, ManufacturerId};
-use records::{Act, named, reused, wire};
+use records::{Act, named, read, reused, wire};
 
 use super::{Receiver, check, upstream};
 use crate::lots::{LotOnRecord, Stage};
@@ -26,12 +26,8 @@ impl Receiver {
         // A file tells what the sender said then; whether it still stands is the sender's to say when the acceptance comes.
         papers.state = HandoffState::Offered;
         let (facts, terms) = check::offer(self, &from, &lot, &papers)?;
-        let expires_at = check::carried(self, &facts, &terms, &offer)?;
-        let Some(before) = before else {
-            check::not_expired(self, &lot, expires_at)?;
-            let (_, accepting) = self.accept(act, &from, &lot, &papers)?;
-            return Ok(acceptance(&lot, &accepting));
-        };
+        papers.carried_until = Some(check::carried(self, &facts, &terms, &offer)?);
+        let before = before.map_or_else(|| self.accept(act, &from, &lot, &papers), Ok)?;
         match (self.accepted_as(act)?, before.stage) {
             (Some(accepting), _) => {
                 let before = wire::read_facts("facts", accepting.facts.as_ref())?;
@@ -52,10 +48,11 @@ impl Receiver {
 
     /// The acceptance that this very request made: it is answered for ever, also when the lot is open or closed by now.
     fn accepted_as(&self, act: &Act) -> Result<Option<LotAccepting>, Refusal> {
-        Ok(match self.authority.same_request(act)? {
-            Some(Fact::LotAccepting(accepting)) => Some(accepting),
-            Some(_) | None => None,
-        })
+        let before = records::replayed(self.authority.store(), act)?.map(|record| read(&record)).transpose()?;
+        match before {
+            Some((_, Fact::LotAccepting(accepting))) => Ok(Some(accepting)),
+            _ => Ok(None),
+        }
     }
 
     /// Checks the sender's answer that came as a file, and opens the lot. The same answer again changes nothing.
@@ -79,7 +76,7 @@ impl Receiver {
                     () if before != Some(&answer.terms) => "terms",
                     () => return Ok(()),
                 };
-                Err(match self.authority.same_request(act)? {
+                Err(match records::replayed(self.authority.store(), act)? {
                     Some(_) => reused(act, what),
                     None => exists(lot, &format!("was opened with another {what}")),
                 })

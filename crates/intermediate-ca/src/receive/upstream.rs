@@ -14,6 +14,7 @@ use api::{
 };
 use bytes::Bytes;
 use mfg::{LotId, ManufacturerId};
+use pki::UnixTime;
 use service::{client::PeerChannel, identity::Role};
 
 /// Handoffs in one page of a sender's list.
@@ -26,6 +27,8 @@ pub(crate) struct Offer {
     pub(crate) terms: Bytes,
     pub(crate) terms_signature: Bytes,
     pub(crate) issuer_chain: Vec<Bytes>,
+    /// When it runs out, if it came as a file.
+    pub(crate) carried_until: Option<UnixTime>,
 }
 
 /// A signed handoff as the sender answers it.
@@ -47,6 +50,7 @@ impl From<GetOfferResponse> for Offer {
             terms: terms.terms,
             terms_signature: terms.signature,
             issuer_chain: answer.issuer_chain,
+            carried_until: None,
         }
     }
 }

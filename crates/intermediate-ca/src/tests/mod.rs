@@ -5,6 +5,7 @@ mod answers;
 mod closing;
 mod offers;
 mod possession;
+mod repetition;
 mod sender;
 mod steps;
 

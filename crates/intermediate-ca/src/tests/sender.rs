@@ -108,7 +108,8 @@ impl Books {
         }
     }
 
-    fn offer(&self, id: &str) -> GetOfferResponse {
+    /// The offer of a lot, as it stands.
+    pub(super) fn offer(&self, id: &str) -> GetOfferResponse {
         let lot = lot(id);
         let subtree =
             mfg::subtree::subtree(&self.terms.document().program.base_name, &lot, &maker("factory-y")).unwrap();
@@ -116,7 +117,10 @@ impl Books {
         let handoff = custody::Handoff {
             facts: Some(wire::facts(&facts)),
             source: "po-1".to_owned(),
-            state: HandoffState::Offered.into(),
+            state: match self.accepted.iter().any(|accepted| accepted.lot == id) {
+                false => HandoffState::Offered.into(),
+                true => HandoffState::Signed.into(),
+            },
             ..custody::Handoff::default()
         };
         GetOfferResponse { handoff: Some(handoff), terms: Some(self.terms()), ..GetOfferResponse::default() }
@@ -127,6 +131,12 @@ impl Books {
             terms: Bytes::copy_from_slice(self.terms.bytes().as_bytes()),
             signature: Bytes::copy_from_slice(&self.terms_signature),
         }
+    }
+
+    /// What an acceptance is answered.
+    pub(super) fn answer(&self, request: &AcceptHandoffRequest) -> AcceptHandoffResponse {
+        let chain = vec![Bytes::copy_from_slice(self.sign(request).der())];
+        AcceptHandoffResponse { chain, terms: Some(self.terms()), journal_position: 7 }
     }
 
     /// Signs with the root's key what was accepted.
@@ -185,9 +195,7 @@ impl HandoffService for Sender {
         }
         let request = request.into_inner();
         books.accepted.push(request.clone());
-        let certificate = books.sign(&request);
-        let chain = vec![Bytes::copy_from_slice(certificate.der())];
-        let mut answer = AcceptHandoffResponse { chain, terms: Some(books.terms()), journal_position: 7 };
+        let mut answer = books.answer(&request);
         if let Some(lie) = books.answer_lie {
             lie(&mut answer);
         }

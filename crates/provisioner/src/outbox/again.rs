@@ -10,8 +10,8 @@ use api::{
     Refusal,
     journal::v1::{OutboxAskedAgain, OutboxQuarantined, OutboxSentAgain, record::Fact},
 };
-use records::{Act, Once, commit_once, commit_one, keys, read, refuse_conflict, refuse_store, reused};
-use store::{Claim, Position, Rule, Store};
+use records::{Act, commit_one, keys, once, read, refuse_conflict, refuse_store, reused};
+use store::{Claim, Position, Record, Rule, Store};
 use tracing::info;
 
 use super::{
@@ -49,16 +49,15 @@ pub(crate) fn ask(store: &dyn Store, act: &Act, destination: &str) -> Result<(),
         let what = format!("is neither {} nor {}", ToHub::NAME, ToSigner::NAME);
         return Err(Refusal::malformed("destination", what));
     }
-    let mut unit = act.unit(Fact::OutboxAskedAgain(OutboxAskedAgain { destination: destination.to_owned() }));
-    unit.claims = vec![Claim { key: keys::send_again(destination), rule: Rule::Any }];
-    match commit_once(store, act, unit)? {
-        Once::Committed(_) => Ok(()),
-        Once::Before(record) => match read(&record)? {
-            (_, Fact::OutboxAskedAgain(before)) if before.destination == destination => Ok(()),
-            _ => Err(reused(act, "content")),
-        },
-        Once::Refused(conflict) => Err(refuse_conflict(&conflict, "")),
-    }
+    let before = |record: &Record| match read(record)? {
+        (_, Fact::OutboxAskedAgain(before)) if before.destination == destination => Ok(()),
+        _ => Err(reused(act, "content")),
+    };
+    once(store, act, before, |attempt| {
+        let mut unit = act.unit(Fact::OutboxAskedAgain(OutboxAskedAgain { destination: destination.to_owned() }));
+        unit.claims = vec![Claim { key: keys::send_again(destination), rule: Rule::Any }];
+        attempt.commit(unit)?.map(drop).map_err(|c| refuse_conflict(&c, ""))
+    })
 }
 
 impl<D: Destination> Outbox<D> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use records::{commit_once, init_store, open_store};
+use records::{commit_one, init_store, open_store};
 use service::{metrics::Metrics, shell::Stop};
 
 use super::{act, lot_key, lot_unit};
@@ -30,7 +30,7 @@ fn what_was_committed_is_there_when_the_store_is_opened_again() {
     init_store(&directory, "root-ca", "company-x").unwrap();
     let open = || open_store(&directory, "root-ca", "company-x", &Stop::default(), &Metrics::new()).unwrap().store;
     let store = open();
-    commit_once(store.as_ref(), &act(1), lot_unit(&act(1), "b1")).unwrap();
+    commit_one(store.as_ref(), lot_unit(&act(1), "b1")).unwrap().unwrap();
     let head = store.head();
     drop(store);
     let store = open();

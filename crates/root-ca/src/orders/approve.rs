@@ -7,10 +7,10 @@ use api::{
 };
 use bytes::Bytes;
 use mfg::{Movement, Statement, Terms};
-use records::{Act, Once, commit_once, keys, read, read_at, refuse_conflict, refuse_store, reused};
+use records::{Act, Attempt, keys, once, read, read_at, refuse_conflict, refuse_store, reused};
 use store::{Claim, Record, Rule, TallyMove};
 
-use super::{OrderOnRecord, Orders, entry, lot};
+use super::{Approver, OrderOnRecord, Orders, entry, lot};
 
 impl Orders {
     /// Adds one operator's approval; the last one opens the order.
@@ -28,9 +28,18 @@ impl Orders {
             Refusal::new("APPROVER_UNKNOWN", format!("{operator:?} is none of the configured approvers"))
                 .with("operator", operator)
         })?;
-        if let Some(record) = self.replayed(act)? {
-            return self.repeated_approval(act, operator, request, &record);
-        }
+        let before = |record: &Record| self.repeated_approval(act, operator, request, record);
+        once(self.authority.store(), act, before, |attempt| self.new_approval(act, approver, request, attempt))
+    }
+
+    fn new_approval(
+        &self,
+        act: &Act,
+        approver: &Approver,
+        request: &wire_order::ApproveOrderRequest,
+        attempt: Attempt<'_>,
+    ) -> Result<wire_order::Order, Refusal> {
+        let operator = approver.name.as_str();
         let on_record = self.on_record(&request.order)?;
         on_record.check_not_cancelled()?;
         let terms = on_record.terms()?;
@@ -47,7 +56,7 @@ impl Orders {
         }
         // The CA may be another one than when the order was proposed.
         lot::check_buildable(self, &terms)?;
-        self.record_approval(act, operator, request, &on_record, &terms)
+        self.record_approval(act, operator, request, &on_record, &terms, attempt)
     }
 
     /// The answer to a repeated approval: the order as it stands now, also when it was amended since.
@@ -77,6 +86,7 @@ impl Orders {
         request: &wire_order::ApproveOrderRequest,
         before: &OrderOnRecord,
         terms: &Terms,
+        attempt: Attempt<'_>,
     ) -> Result<wire_order::Order, Refusal> {
         let mut approvals = before.approvals.clone();
         approvals.push(OperatorSignature { operator: operator.to_owned(), signature: request.signature.clone() });
@@ -95,18 +105,12 @@ impl Orders {
         if opens {
             unit.moves = vec![self.opening(&request.order, terms)?];
         }
-        match commit_once(self.authority.store(), act, unit)? {
-            Once::Committed(_) => {
-                let on_record = self.on_record(&request.order)?;
-                if on_record.proposed_at == before.proposed_at && on_record.brand_signature.is_some() {
-                    self.authority.lots.put(lot::of_order(self, &on_record)?);
-                }
-                self.to_wire(&on_record, on_record.state())
-            }
-            // This very request, tried a moment earlier, was faster.
-            Once::Before(record) => self.repeated_approval(act, operator, request, &record),
-            Once::Refused(conflict) => Err(refuse_conflict(&conflict, &request.order)),
+        attempt.commit(unit)?.map_err(|c| refuse_conflict(&c, &request.order))?;
+        let on_record = self.on_record(&request.order)?;
+        if on_record.proposed_at == before.proposed_at && on_record.brand_signature.is_some() {
+            self.authority.lots.put(lot::of_order(self, &on_record)?);
         }
+        self.to_wire(&on_record, on_record.state())
     }
 
     /// The first approved version opens the tally; a later one says anew what it covers.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use mfg::{Movement, Terms};
 use pki::Sha256;
 use prost::Message as _;
-use records::{Act, Once, commit_once, keys, read, refuse_conflict, refuse_store, reused, wire};
+use records::{Act, Attempt, keys, once, read, refuse_conflict, refuse_store, reused, wire};
 use store::{Claim, Record, Rule, TallyMove};
 
 use super::{Orders, approve::check_digest, draft, entry};
@@ -26,9 +26,17 @@ impl Orders {
     /// `ORDER_HAS_OPEN_OFFERS`, `ORDER_BELOW_HANDED_OVER`, `REQUEST_ID_REUSED`.
     pub(crate) fn amend(&self, act: &Act, request: &AmendOrderRequest) -> Result<wire_order::Order, Refusal> {
         let digest = content_digest(request);
-        if let Some(record) = self.replayed(act)? {
-            return self.repeated_amendment(act, request, &digest, &record);
-        }
+        let before = |record: &Record| self.repeated_amendment(act, request, &digest, record);
+        once(self.authority.store(), act, before, |attempt| self.new_version(act, request, &digest, attempt))
+    }
+
+    fn new_version(
+        &self,
+        act: &Act,
+        request: &AmendOrderRequest,
+        digest: &Bytes,
+        attempt: Attempt<'_>,
+    ) -> Result<wire_order::Order, Refusal> {
         let draft = request.draft.as_ref().ok_or_else(|| Refusal::malformed("draft", "is missing"))?;
         let before = self.on_record(&request.order)?;
         before.check_not_cancelled()?;
@@ -55,14 +63,9 @@ impl Orders {
         }));
         unit.claims = vec![Claim { key: keys::order(&request.order), rule: Rule::At(before.at) }, offered.relied_on];
         unit.entry = Some(entry(&request.order)?);
-        match commit_once(self.authority.store(), act, unit)? {
-            Once::Committed(_) => {
-                self.authority.lots.withdraw(&request.order);
-                self.get(&request.order)
-            }
-            Once::Before(record) => self.repeated_amendment(act, request, &digest, &record),
-            Once::Refused(conflict) => Err(refuse_conflict(&conflict, &request.order)),
-        }
+        attempt.commit(unit)?.map_err(|c| refuse_conflict(&c, &request.order))?;
+        self.authority.lots.withdraw(&request.order);
+        self.get(&request.order)
     }
 
     /// The answer to a repeated amendment: the order as it stands now.
@@ -104,35 +107,24 @@ impl Orders {
     /// # Errors
     /// `ORDER_UNKNOWN`, `ORDER_CANCELLED`, `ORDER_HAS_OPEN_OFFERS`, `REQUEST_ID_REUSED`.
     pub(crate) fn cancel(&self, act: &Act, order: &str) -> Result<wire_order::Order, Refusal> {
-        if let Some(record) = self.replayed(act)? {
-            return self.repeated_cancellation(act, order, &record);
-        }
-        let before = self.on_record(order)?;
-        before.check_not_cancelled()?;
-        let offered = self.authority.offered_from(order)?;
-        check_no_open_offers(order, &offered)?;
-        let mut unit =
-            act.unit(Fact::OrderCancelled(OrderCancelled { order: order.to_owned(), before_at: before.at.as_u64() }));
-        unit.claims = vec![Claim { key: keys::order(order), rule: Rule::At(before.at) }, offered.relied_on];
-        unit.entry = Some(entry(order)?);
-        unit.moves = self.closing(order)?;
-        match commit_once(self.authority.store(), act, unit)? {
-            Once::Committed(_) => {
-                self.authority.lots.withdraw(order);
-                self.get(order)
-            }
-            Once::Before(record) => self.repeated_cancellation(act, order, &record),
-            Once::Refused(conflict) => Err(refuse_conflict(&conflict, order)),
-        }
-    }
-
-    fn repeated_cancellation(&self, act: &Act, order: &str, record: &Record) -> Result<wire_order::Order, Refusal> {
-        if let Fact::OrderCancelled(before) = read(record)?.1
-            && before.order == order
-        {
-            return self.get(order);
-        }
-        Err(reused(act, "content"))
+        let cancelled = |record: &Record| match read(record)? {
+            (_, Fact::OrderCancelled(before)) if before.order == order => self.get(order),
+            _ => Err(reused(act, "content")),
+        };
+        once(self.authority.store(), act, cancelled, |attempt| {
+            let before = self.on_record(order)?;
+            before.check_not_cancelled()?;
+            let offered = self.authority.offered_from(order)?;
+            check_no_open_offers(order, &offered)?;
+            let cancelled = OrderCancelled { order: order.to_owned(), before_at: before.at.as_u64() };
+            let mut unit = act.unit(Fact::OrderCancelled(cancelled));
+            unit.claims = vec![Claim { key: keys::order(order), rule: Rule::At(before.at) }, offered.relied_on];
+            unit.entry = Some(entry(order)?);
+            unit.moves = self.closing(order)?;
+            attempt.commit(unit)?.map_err(|c| refuse_conflict(&c, order))?;
+            self.authority.lots.withdraw(order);
+            self.get(order)
+        })
     }
 
     /// A version that was approved has a tally, which ends.

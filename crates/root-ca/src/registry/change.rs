@@ -14,7 +14,7 @@ use bytes::Bytes;
 use mfg::{ManufacturerId, Statement, bundle::MAX_RETIRED_KEYS};
 use pki::{PublicKey, Sha256};
 use prost::Message;
-use records::{Act, Once, commit_once, keys, named, read, refuse_conflict, refuse_store, reused, wire};
+use records::{Act, keys, named, once, read, refuse_conflict, refuse_store, reused, wire};
 use store::{Claim, Conflict, Entry, Record, Rule, Store};
 
 use super::{
@@ -129,26 +129,30 @@ fn change<M: Message>(
 ) -> Result<Manufacturer, Refusal> {
     // The kind of request is part of what was asked for.
     let digest = wire::digest(&Sha256::of(&[std::any::type_name::<M>().as_bytes(), &content.encode_to_vec()].concat()));
-    if let Some(record) = act.request.map(|r| records::replayed(store, &act.caller, r)).transpose()?.flatten() {
-        return repeated(store, act, id, &digest, &record);
-    }
-    let key = Manufacturer::key(id);
-    let Some(before) = store.get(&key).map_err(|e| refuse_store(&e))? else { return find(store, id) };
-    let Changed { manufacturer, rotation, new_key } = make(decode(&before)?)?;
-    let fact = ManufacturerChanged { manufacturer: Some(manufacturer), request_digest: digest.clone(), rotation };
-    let mut unit = act.unit(Fact::ManufacturerChanged(fact));
-    unit.claims = vec![Claim { key, rule: Rule::At(before.position) }];
-    unit.claims.extend(new_key.map(|new| Claim { key: keys::identity_key(&new.sha256()), rule: Rule::Absent }));
-    unit.entry = Some(Entry::new(Manufacturer::COLLECTION, id).map_err(named(store::EntryInvalid::reason))?);
-    match commit_once(store, act, unit)? {
-        Once::Committed(_) => find(store, id),
-        Once::Before(record) => repeated(store, act, id, &digest, &record),
-        Once::Refused(Conflict::KeyTaken { .. }) => {
-            Err(Refusal::new("IDENTITY_KEY_SHARED", format!("what {id} brings is registered for another"))
-                .with("id", id))
-        }
-        Once::Refused(conflict) => Err(refuse_conflict(&conflict, id)),
-    }
+    once(
+        store,
+        act,
+        |record| repeated(store, act, id, &digest, record),
+        |attempt| {
+            let key = Manufacturer::key(id);
+            let Some(before) = store.get(&key).map_err(|e| refuse_store(&e))? else { return find(store, id) };
+            let Changed { manufacturer, rotation, new_key } = make(decode(&before)?)?;
+            let fact =
+                ManufacturerChanged { manufacturer: Some(manufacturer), request_digest: digest.clone(), rotation };
+            let mut unit = act.unit(Fact::ManufacturerChanged(fact));
+            unit.claims = vec![Claim { key, rule: Rule::At(before.position) }];
+            unit.claims.extend(new_key.map(|new| Claim { key: keys::identity_key(&new.sha256()), rule: Rule::Absent }));
+            unit.entry = Some(Entry::new(Manufacturer::COLLECTION, id).map_err(named(store::EntryInvalid::reason))?);
+            match attempt.commit(unit)? {
+                Ok(_) => find(store, id),
+                Err(Conflict::KeyTaken { .. }) => {
+                    Err(Refusal::new("IDENTITY_KEY_SHARED", format!("what {id} brings is registered for another"))
+                        .with("id", id))
+                }
+                Err(conflict) => Err(refuse_conflict(&conflict, id)),
+            }
+        },
+    )
 }
 
 /// The answer to a repeated change: the manufacturer as it stands now.

@@ -1,77 +1,17 @@
 //! What happens between a decision and its record: whoever records second finds that what it relied on is no longer so.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use api::order::v1::OrderDraft;
 use issuance::Stage;
-use mfg::{Quantity, Tally};
+use mfg::Quantity;
 use records::wire;
-use store::{Committed, Conflict, Head, Key, MemoryStore, Page, Position, Receipt, Record, Store, StoreError, Unit};
 
-use super::{Brand, draft, manufacturers::suspend, orders_over, reason, root_of, units};
+use super::{Brand, draft, manufacturers::suspend, orders, reason, units};
 
-type Interruption = Box<dyn FnOnce() + Send>;
-
-/// A store in which something else is done just before the next commit.
-struct Interrupted {
-    store: Arc<MemoryStore>,
-    before: Mutex<Option<Interruption>>,
-}
-
-impl Store for Interrupted {
-    fn commit(&self, units: Vec<Unit>) -> Result<Vec<Result<Committed, Conflict>>, StoreError> {
-        let before = self.before.lock().unwrap().take();
-        if let Some(interruption) = before {
-            interruption();
-        }
-        self.store.commit(units)
-    }
-
-    fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {
-        self.store.get(key)
-    }
-
-    fn read(&self, at: Position) -> Result<Record, StoreError> {
-        self.store.read(at)
-    }
-
-    fn list(&self, collection: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Record)>, StoreError> {
-        self.store.list(collection, after, limit)
-    }
-
-    fn tally(&self, lot: &Key) -> Result<Option<Tally>, StoreError> {
-        self.store.tally(lot)
-    }
-
-    fn open_intents(&self) -> Result<Vec<Position>, StoreError> {
-        self.store.open_intents()
-    }
-
-    fn receipt(&self, at: Position) -> Result<Receipt, StoreError> {
-        self.store.receipt(at)
-    }
-
-    fn syncs(&self) -> u64 {
-        self.store.syncs()
-    }
-
-    fn head(&self) -> Head {
-        self.store.head()
-    }
-
-    fn last(&self) -> Result<Option<Position>, StoreError> {
-        self.store.last()
-    }
-
-    fn history(&self, from: Position, limit: usize) -> Result<Page, StoreError> {
-        self.store.history(from, limit)
-    }
-}
-
-/// The brand itself, and the same brand as it is interrupted by what the closure does with the former.
+/// The brand, which is interrupted before its next commit by what the closure does with it as another process would.
 fn interrupted(brand: Brand, by: impl FnOnce(&Brand) + Send + 'static) -> Brand {
-    let store = Arc::new(Interrupted { store: Arc::clone(&brand.store), before: Mutex::new(None) });
-    let orders = orders_over(Arc::clone(&store) as Arc<dyn Store>, &brand.clock, root_of(Stage::Development));
+    let orders = orders(&brand.store, &brand.clock, Stage::Development);
     crate::orders::note_all(&orders).unwrap();
     let second = Brand {
         store: Arc::clone(&brand.store),
@@ -79,7 +19,7 @@ fn interrupted(brand: Brand, by: impl FnOnce(&Brand) + Send + 'static) -> Brand 
         faults: brand.faults.clone(),
         orders,
     };
-    *store.before.lock().unwrap() = Some(Box::new(move || by(&brand)));
+    second.store.before_commit(move || by(&brand));
     second
 }
 

@@ -30,7 +30,7 @@ fn now(brand: &Brand, number: u8) -> Manufacturer {
 }
 
 /// A rotation with both signatures.
-fn rotation(number: u8, former: &SoftwareKey, new: &SoftwareKey) -> RotateIdentityKeyRequest {
+pub(super) fn rotation(number: u8, former: &SoftwareKey, new: &SoftwareKey) -> RotateIdentityKeyRequest {
     let manufacturer = ManufacturerId::parse(&id(number)).unwrap();
     let (former_digest, new_digest) = (former.public_key().sha256(), new.public_key().sha256());
     let statement = Statement::key_rotation(&manufacturer, &former_digest, &new_digest);

@@ -10,6 +10,7 @@ mod order_ca;
 mod orders;
 mod possession;
 mod registry;
+mod repetition;
 mod start;
 mod states;
 
@@ -240,14 +241,10 @@ fn orders(store: &Arc<MemoryStore>, clock: &Arc<ManualClock>, stage: Stage) -> A
 }
 
 fn orders_under(store: &Arc<MemoryStore>, clock: &Arc<ManualClock>, root: DeviceRoot) -> Arc<Orders> {
-    orders_over(Arc::clone(store) as Arc<dyn store::Store>, clock, root)
-}
-
-fn orders_over(store: Arc<dyn store::Store>, clock: &Arc<ManualClock>, root: DeviceRoot) -> Arc<Orders> {
     // What is drawn after a start is not what was drawn before it.
     let serials = serials(store.head().position.as_u64());
     let seams = Seams {
-        store,
+        store: Arc::clone(store) as Arc<dyn store::Store>,
         clock: Arc::clone(clock) as Arc<dyn service::Clock>,
         entropy: Arc::new(SeededEntropy::new(2)),
         workers: Workers::Inline,

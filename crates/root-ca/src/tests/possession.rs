@@ -56,7 +56,8 @@ fn a_proof_that_stopped_anywhere_is_never_signed_or_completed_over_the_same_byte
     }) {
         let mut brand = Brand::empty();
         brand.faults.fail_after(step, commit);
-        assert!(prove(&brand, 1, "a").is_err(), "{step:?} in {commit}");
+        // A disk that was full for a moment only lets what is on record be completed at once.
+        assert_eq!(prove(&brand, 1, "a").is_ok(), (commit, step) == (1, Step::DiskFull), "{step:?} in {commit}");
         brand.start_again();
         let open = brand.store.open_intents().unwrap();
         let tbs = open.first().map(|at| {

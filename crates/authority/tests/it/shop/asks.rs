@@ -14,7 +14,7 @@ use bytes::Bytes;
 use issuance::{SigningKey as _, SoftwareKey, make_csr};
 use mfg::{Acceptance, Consignment, DeviceId, Hop, LotId, Movement, Quantity, Statement};
 use pki::Sha256;
-use records::{Act, Once, commit_once, keys, refuse_conflict};
+use records::{Act, keys, once, refuse_conflict};
 use store::{TallyMove, Unit};
 
 use super::{Shop, caller};
@@ -174,28 +174,24 @@ fn ask_authority(authority: &Authority, ask: &Ask) -> Result<Told, Refusal> {
 /// What an operator's request does to the tally and nothing else; the same request again is done already.
 fn moving(authority: &Authority, act: &Act, fact: Fact, movement: Movement) -> Result<(), Refusal> {
     let moves = vec![TallyMove { lot: keys::lot(LOT), movement }];
-    match commit_once(authority.store(), act, Unit { moves, ..act.unit(fact) })? {
-        Once::Committed(_) | Once::Before(_) => Ok(()),
-        Once::Refused(conflict) => Err(refuse_conflict(&conflict, LOT)),
-    }
+    let unit = Unit { moves, ..act.unit(fact) };
+    once(
+        authority.store(),
+        act,
+        |_| Ok(()),
+        |attempt| attempt.commit(unit)?.map(drop).map_err(|c| refuse_conflict(&c, LOT)),
+    )
 }
 
 fn reinstate(authority: &Authority, act: &Act, blanks: u32, devices: &[DeviceId]) -> Result<(), Refusal> {
-    if authority.same_request(act)?.is_some() {
-        return Ok(());
-    }
-    // What stands against it may be another try of it that was faster: then it is on record by now.
-    try_reinstate(authority, act, blanks, devices).or_else(|refusal| match authority.same_request(act)? {
-        Some(_) => Ok(()),
-        None => Err(refusal),
-    })
-}
-
-fn try_reinstate(authority: &Authority, act: &Act, blanks: u32, devices: &[DeviceId]) -> Result<(), Refusal> {
-    let back = UnitsReinstated { lot: LOT.to_owned(), blanks, ..UnitsReinstated::default() };
-    let unit = authority.reinstatement(act, LOT, back, devices)?;
-    match commit_once(authority.store(), act, unit)? {
-        Once::Committed(_) | Once::Before(_) => Ok(()),
-        Once::Refused(conflict) => Err(refuse_conflict(&conflict, LOT)),
-    }
+    once(
+        authority.store(),
+        act,
+        |_| Ok(()),
+        |attempt| {
+            let back = UnitsReinstated { lot: LOT.to_owned(), blanks, ..UnitsReinstated::default() };
+            let unit = authority.reinstatement(act, LOT, back, devices)?;
+            attempt.commit(unit)?.map(drop).map_err(|c| refuse_conflict(&c, LOT))
+        },
+    )
 }

@@ -61,6 +61,13 @@ impl Engine {
         }
     }
 
+    pub(super) fn memory(&self) -> Option<&Arc<MemoryStore>> {
+        match self {
+            Self::Memory(store) => Some(store),
+            Self::Embedded { .. } => None,
+        }
+    }
+
     /// Everything that is not on the disk is forgotten. Nobody else may hold the store.
     pub(super) fn reopen(&mut self, end: End, faults: &FaultPlan) {
         faults.clear();
