@@ -4,6 +4,7 @@ mod files;
 mod lots;
 mod manifests;
 mod units;
+mod windows;
 
 use std::time::Duration;
 
