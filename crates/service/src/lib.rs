@@ -21,6 +21,7 @@ pub mod files;
 mod guard;
 pub mod health;
 pub mod identity;
+mod memory;
 pub mod metrics;
 pub mod net;
 pub mod places;
