@@ -1,8 +1,8 @@
 //! The line: one bounded queue, one worker per core, and as many issuances in one sync as are waiting.
 //!
-//! A worker takes up to [`LineLimits::batch`] requests, checks and drafts them, and commits their intents together with the results
-//! of its batch before: one sync. Then it signs what is recorded, and answers the batch before. Nothing is answered before its
-//! result is durable, and nothing is signed before its intent is.
+//! A worker takes up to [`LineLimits::batch`] requests, checks and drafts them, and hands their intents in together with the results
+//! of its batch before: one sync. While that is written it checks and drafts the next batch. Then it answers whose results are durable,
+//! and signs what is recorded. Nothing is answered before its result is durable, and nothing is signed before its intent is.
 //!
 //! With [`Workers::Inline`] there is no thread and no queue: the caller's task does the same work, one request after the other, so
 //! that a world with simulated time repeats itself.

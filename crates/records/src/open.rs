@@ -8,7 +8,7 @@ use service::{
 };
 use store::{
     Committed, Conflict, Copier, EmbeddedStore, Head, Key, Options, Page, Position, Receipt, Record, Store, StoreError,
-    StoreIdentity, Unit,
+    StoreIdentity, Submitted, Unit,
 };
 use tracing::info;
 
@@ -104,8 +104,16 @@ impl<S> Guarded<S> {
 }
 
 impl<S: Store> Store for Guarded<S> {
-    fn commit(&self, units: Vec<Unit>) -> Result<Vec<Result<Committed, Conflict>>, StoreError> {
-        self.watch(self.store.commit(units))
+    fn submit(&self, units: Vec<Unit>) -> Result<Submitted, StoreError> {
+        self.watch(self.store.submit(units))
+    }
+
+    fn write_behind(&self) {
+        self.store.write_behind();
+    }
+
+    fn wait(&self, submitted: Submitted) -> Result<Vec<Result<Committed, Conflict>>, StoreError> {
+        self.watch(self.store.wait(submitted))
     }
 
     fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {

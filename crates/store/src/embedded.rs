@@ -19,8 +19,9 @@ use crate::open;
 use crate::outside::Tally;
 use crate::receipt::Receipt;
 use crate::record::{Head, Page, Record};
-use crate::seam::Store;
+use crate::seam::{Store, Submitted};
 use crate::unit::{Committed, Conflict, Key, Position, Unit};
+use crate::writer;
 
 /// How an embedded store runs.
 #[derive(Clone)]
@@ -63,7 +64,7 @@ impl Default for Options {
             segment_bytes: 64 << 20,
             index_batch: 100_000,
             overlay_limit: 500_000,
-            index_interval: Duration::from_secs(2),
+            index_interval: Duration::from_secs(10),
             index_cache_bytes: 8 << 20,
             reserve_bytes: 32 << 20,
             faults: FaultPlan::default(),
@@ -109,7 +110,8 @@ pub struct Opened {
 /// Dropping it brings the index up to date; a process that dies instead loses nothing but time at the next opening.
 pub struct EmbeddedStore {
     engine: Arc<Engine>,
-    indexer: Option<JoinHandle<()>>,
+    /// The indexer and the writer.
+    threads: Vec<JoinHandle<()>>,
     identity: StoreIdentity,
     opened: Opened,
     // Declared last, so that it is let go last.
@@ -152,6 +154,7 @@ impl EmbeddedStore {
             core: Mutex::new(Core::new(store, end, recovered.settled)),
             changed: Condvar::new(),
             work: Condvar::new(),
+            behind: Condvar::new(),
             journal: Journal::new(&journal, store, limits, recovered.segments, &end, faults.clone())?,
             index: recovered.index,
             bounds,
@@ -160,12 +163,18 @@ impl EmbeddedStore {
         });
         // What was replayed need not be replayed again.
         indexer::catch_up(&engine)?;
-        let indexer = thread::Builder::new().name("store-index".to_owned()).spawn({
-            let engine = Arc::clone(&engine);
-            move || indexer::run(&engine)
-        });
-        let indexer = indexer.map_err(StoreError::io("starting the indexer of", dir))?;
-        Ok(Self { engine, indexer: Some(indexer), identity, opened: recovered.opened, _lock: lock })
+        let mut opened = Self { engine, threads: Vec::new(), identity, opened: recovered.opened, _lock: lock };
+        opened.start("store-index", indexer::run)?;
+        opened.start("store-writer", writer::run)?;
+        Ok(opened)
+    }
+
+    /// Starts a thread that ends when the store is closed or stops.
+    fn start(&mut self, name: &str, run: fn(&Engine)) -> Result<(), StoreError> {
+        let engine = Arc::clone(&self.engine);
+        let started = thread::Builder::new().name(name.to_owned()).spawn(move || run(&engine));
+        self.threads.push(started.map_err(StoreError::io("starting a thread of", &self.engine.dir))?);
+        Ok(())
     }
 
     /// Whose store this is.
@@ -197,7 +206,7 @@ impl EmbeddedStore {
             if core.index_starved {
                 return Err(StoreError::Full);
             }
-            core = self.engine.wait(core);
+            core = self.engine.until_changed(core);
         }
         Ok(())
     }
@@ -207,9 +216,10 @@ impl Drop for EmbeddedStore {
     fn drop(&mut self) {
         self.engine.lock().closing = true;
         self.engine.work.notify_all();
-        if let Some(indexer) = self.indexer.take() {
+        self.engine.behind.notify_all();
+        for thread in self.threads.drain(..) {
             // It panics only where the standard library does; there is nobody left to tell.
-            let _ = indexer.join();
+            let _ = thread.join();
         }
     }
 }
@@ -221,8 +231,16 @@ impl fmt::Debug for EmbeddedStore {
 }
 
 impl Store for EmbeddedStore {
-    fn commit(&self, units: Vec<Unit>) -> Result<Vec<Result<Committed, Conflict>>, StoreError> {
-        self.engine.commit(units)
+    fn submit(&self, units: Vec<Unit>) -> Result<Submitted, StoreError> {
+        self.engine.submit(units)
+    }
+
+    fn write_behind(&self) {
+        self.engine.write_behind();
+    }
+
+    fn wait(&self, submitted: Submitted) -> Result<Vec<Result<Committed, Conflict>>, StoreError> {
+        self.engine.wait(submitted)
     }
 
     fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {

@@ -10,7 +10,7 @@ use crate::embedded::{SyncObserver, Synced};
 use crate::error::StoreError;
 use crate::fault::FaultPlan;
 use crate::frame::StoreId;
-use crate::group::{Core, Outcome, Ticket};
+use crate::group::{Core, Outcome};
 use crate::index::{self, Index};
 use crate::journal::{AppendError, Journal};
 use crate::key_map::KeyMap;
@@ -18,7 +18,7 @@ use crate::outside::{Sha256, Tally};
 use crate::reader::Frame;
 use crate::receipt::Receipt;
 use crate::record::{Head, Page, Record};
-use crate::seam::{MAX_LISTED, MAX_UNITS};
+use crate::seam::{MAX_LISTED, MAX_UNITS, Submitted};
 use crate::unit::{Committed, Conflict, Key, Position, Rule, Unit};
 
 /// A group that has grown to this is written before more is accepted.
@@ -34,6 +34,8 @@ pub(crate) struct Engine {
     pub(crate) changed: Condvar,
     /// The indexer has something to do.
     pub(crate) work: Condvar,
+    /// The writer has something to do.
+    pub(crate) behind: Condvar,
     pub(crate) journal: Journal,
     pub(crate) index: Index,
     pub(crate) bounds: Bounds,
@@ -70,7 +72,7 @@ impl Engine {
         Ok(core)
     }
 
-    pub(crate) fn wait<'a>(&self, core: MutexGuard<'a, Core>) -> MutexGuard<'a, Core> {
+    pub(crate) fn until_changed<'a>(&self, core: MutexGuard<'a, Core>) -> MutexGuard<'a, Core> {
         self.changed.wait(core).unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -86,6 +88,7 @@ impl Engine {
         core.fail_building(&Outcome::Stopped(why));
         self.changed.notify_all();
         self.work.notify_all();
+        self.behind.notify_all();
     }
 
     /// Stops the engine when what it answered shows that the disk is not what it should be.
@@ -107,11 +110,11 @@ impl Engine {
         }
     }
 
-    pub(crate) fn commit(&self, units: Vec<Unit>) -> Result<Vec<Result<Committed, Conflict>>, StoreError> {
-        self.judge(self.commit_units(units))
+    pub(crate) fn submit(&self, units: Vec<Unit>) -> Result<Submitted, StoreError> {
+        self.judge(self.submit_units(units))
     }
 
-    fn commit_units(&self, units: Vec<Unit>) -> Result<Vec<Result<Committed, Conflict>>, StoreError> {
+    fn submit_units(&self, units: Vec<Unit>) -> Result<Submitted, StoreError> {
         if units.len() > MAX_UNITS {
             return Err(StoreError::TooManyUnits { units: units.len(), limit: MAX_UNITS });
         }
@@ -123,10 +126,10 @@ impl Engine {
             Some(found) if still_true => Ok(*found),
             Some(_) | None => self.indexed(key),
         };
-        let mut accepted = Vec::with_capacity(units.len());
+        let mut answers = Vec::with_capacity(units.len());
         for unit in units {
             match core.accept(unit, &index) {
-                Ok(answer) => accepted.push(answer),
+                Ok(answer) => answers.push(answer),
                 Err(error) => {
                     // Some units of this call may be in the group already: nobody knows what to tell.
                     self.stop_locked(&mut core, &error.to_string());
@@ -134,15 +137,34 @@ impl Engine {
                 }
             }
         }
-        let pending = core.pending();
-        self.settle(core, pending)?;
-        let committed = accepted.into_iter().map(|answer| {
-            answer.map(|unit| Committed {
-                position: unit.position,
-                receipt: unit.intent.map(|digest| Receipt::new(digest, unit.position)),
-            })
-        });
-        Ok(committed.collect())
+        Ok(Submitted { answers, ticket: core.pending() })
+    }
+
+    /// Has the writer write what was accepted.
+    pub(crate) fn write_behind(&self) {
+        let mut core = self.lock();
+        core.behind = !core.building.is_empty();
+        // Whoever is writing tells the writer when it is its turn.
+        if core.behind && core.writing.is_none() {
+            self.behind.notify_one();
+        }
+    }
+
+    /// Waits until a group is durable, and writes it if nobody else is writing.
+    pub(crate) fn wait(&self, submitted: Submitted) -> Result<Vec<Result<Committed, Conflict>>, StoreError> {
+        let Some(ticket) = submitted.ticket else { return Ok(submitted.answers) };
+        let mut core = self.lock();
+        loop {
+            if let Some(outcome) = ticket.get() {
+                return self.judge(outcome.clone().into_result().map(|()| submitted.answers));
+            }
+            if core.writing.is_some() {
+                core = self.until_changed(core);
+            } else {
+                core.check_running()?;
+                core = self.lead(core);
+            }
+        }
     }
 
     fn look_up(&self, units: &[Unit]) -> Result<LookedUp, StoreError> {
@@ -164,33 +186,22 @@ impl Engine {
             if crowded && core.index_starved {
                 return Err(StoreError::Full);
             }
-            if !crowded && core.building.buffer.len() < MAX_GROUP_BYTES {
+            let large = core.building.buffer.len() >= MAX_GROUP_BYTES;
+            if !crowded && !large {
                 return Ok(core);
             }
+            if large {
+                core.behind = true;
+                self.behind.notify_one();
+            }
             self.work.notify_one();
-            core = self.wait(core);
+            core = self.until_changed(core);
             core.check_running()?;
         }
     }
 
-    /// Waits until a group is durable, and writes it if nobody else is writing.
-    fn settle<'a>(&'a self, mut core: MutexGuard<'a, Core>, ticket: Option<Ticket>) -> Result<(), StoreError> {
-        let Some(ticket) = ticket else { return Ok(()) };
-        loop {
-            if let Some(outcome) = ticket.get() {
-                return outcome.clone().into_result();
-            }
-            if core.writing.is_some() {
-                core = self.wait(core);
-            } else {
-                core.check_running()?;
-                core = self.lead(core);
-            }
-        }
-    }
-
     /// Writes the group that was built, with the lock released.
-    fn lead<'a>(&'a self, mut core: MutexGuard<'a, Core>) -> MutexGuard<'a, Core> {
+    pub(crate) fn lead<'a>(&'a self, mut core: MutexGuard<'a, Core>) -> MutexGuard<'a, Core> {
         let group = core.begin_write();
         drop(core);
         let begun = Instant::now();
@@ -209,6 +220,9 @@ impl Engine {
                 core.fail(&Outcome::Stopped(why));
                 self.work.notify_all();
             }
+        }
+        if core.behind {
+            self.behind.notify_one();
         }
         if core.settled.pointers.count() >= self.bounds.index_batch {
             self.work.notify_one();

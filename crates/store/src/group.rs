@@ -1,7 +1,8 @@
 //! Group commit: units of many callers become durable with one sync.
 //!
 //! Under one lock, units are judged against everything accepted so far and added to the group that is being built. One of the
-//! waiting callers writes it, with the lock released, while the next group builds up.
+//! waiting callers writes it, with the lock released, while the next group builds up; or the store's writer, when those who will wait have
+//! other work.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,10 +11,10 @@ use crate::error::StoreError;
 use crate::frame::{self, Chain, Place, StoreId};
 use crate::layer::{Layer, Pointers};
 use crate::ledger::View;
-use crate::outside::Sha256;
+use crate::receipt::Receipt;
 use crate::recovery::End;
 use crate::seam::MAX_UNIT_BYTES;
-use crate::unit::{Conflict, Key, Position, Unit};
+use crate::unit::{Committed, Conflict, Key, Position, Unit};
 
 use prost::Message;
 
@@ -87,12 +88,6 @@ impl Group {
     }
 }
 
-/// A unit that was accepted, not durable yet.
-pub(crate) struct Accepted {
-    pub(crate) position: Position,
-    pub(crate) intent: Option<Sha256>,
-}
-
 /// Everything that is decided under the lock.
 pub(crate) struct Core {
     store: StoreId,
@@ -111,6 +106,8 @@ pub(crate) struct Core {
     pub(crate) index_starved: bool,
     pub(crate) stopped: Option<Arc<str>>,
     pub(crate) closing: bool,
+    /// The group being built is to be written by the writer, unless somebody who waits for it is faster.
+    pub(crate) behind: bool,
     /// The durable end of the last checkpoint that this process wrote.
     pub(crate) checkpointed: Option<u64>,
     pub(crate) checkpoint_wanted: u64,
@@ -140,6 +137,7 @@ impl Core {
             index_starved: false,
             stopped: None,
             closing: false,
+            behind: false,
             checkpointed: None,
             checkpoint_wanted: 0,
             checkpoint_done: 0,
@@ -148,12 +146,12 @@ impl Core {
         }
     }
 
-    /// Judges a unit and adds it to the group being built.
+    /// Judges a unit and adds it to the group being built; what is answered holds once that is durable.
     pub(crate) fn accept(
         &mut self,
         unit: Unit,
         index: &dyn Fn(&Key) -> Result<Option<u64>, StoreError>,
-    ) -> Result<Result<Accepted, Conflict>, StoreError> {
+    ) -> Result<Result<Committed, Conflict>, StoreError> {
         let applying = self.applying.as_deref();
         let below = |key: &Key| match applying.and_then(|pointers| pointers.keys.get(key)) {
             Some(position) => Ok(Some(*position)),
@@ -168,7 +166,7 @@ impl Core {
         let intent = unit.intent;
         let body = Body::new(unit, &tallies);
         let position = self.building.add(&self.store, &body, &mut self.scratch)?;
-        Ok(Ok(Accepted { position, intent }))
+        Ok(Ok(Committed { position, receipt: intent.map(|digest| Receipt::new(digest, position)) }))
     }
 
     /// The group that must be durable before anything decided so far may be told; `None` when all is.
@@ -179,6 +177,7 @@ impl Core {
 
     /// Takes the group that was built, to be written; another starts.
     pub(crate) fn begin_write(&mut self) -> Group {
+        self.behind = false;
         let next = Group { buffer: std::mem::take(&mut self.spare), ..Group::after(self.building.end) };
         let mut group = std::mem::replace(&mut self.building, next);
         let layer = std::mem::take(&mut group.layer);
@@ -215,6 +214,7 @@ impl Core {
     pub(crate) fn fail_building(&mut self, outcome: &Outcome) {
         let after = self.writing.as_ref().map_or(self.durable, |writing| writing.end);
         let building = std::mem::replace(&mut self.building, Group::after(after));
+        self.behind = false;
         let _ = building.ticket.set(outcome.clone());
     }
 

@@ -22,8 +22,12 @@ pub(crate) fn catch_up(engine: &Engine) -> Result<(), StoreError> {
     }
 }
 
+/// What is added to its niceness.
+const BACK: i32 = 5;
+
 /// Runs until the store is closed or stops.
 pub(crate) fn run(engine: &Engine) {
+    step_back();
     loop {
         let core = wait_until_due(engine);
         if core.stopped.is_some() {
@@ -57,6 +61,19 @@ pub(crate) fn run(engine: &Engine) {
         if core.index_starved {
             // Room comes from elsewhere, and nobody tells.
             drop(engine.work.wait_timeout(core, engine.bounds.index_interval));
+        }
+    }
+}
+
+/// The index can wait, a commit cannot: this thread works with what others leave of the processor. Elsewhere than on Linux the whole
+/// process would step back.
+fn step_back() {
+    #[cfg(target_os = "linux")]
+    {
+        let stepped = rustix::process::getpriority_process(None)
+            .and_then(|nice| rustix::process::setpriority_process(None, nice.saturating_add(BACK)));
+        if let Err(error) = stepped {
+            tracing::debug!(%error, "the indexer keeps its priority");
         }
     }
 }

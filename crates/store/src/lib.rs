@@ -1,8 +1,9 @@
 //! The only crate that knows a database.
 //!
 //! A [`Unit`] is the atom: a record with its preconditions, written whole or not at all. [`Store::commit`] takes many of
-//! them, lets them share one sync, and returns when all that were accepted are durable. The [`Receipt`] of a unit with an
-//! intent is the only value that allows a signature, and only this crate can make one.
+//! them, lets them share one sync, and returns when all that were accepted are durable; in two halves, [`Store::submit`] and
+//! [`Store::wait`], for who has other work meanwhile. The [`Receipt`] of a unit with an intent is the only value that allows a signature,
+//! and only this crate can make one.
 //!
 //! What this crate deliberately does not know: what a payload means, what time it is, who asks, and how to sign.
 //!
@@ -44,6 +45,7 @@ mod runs;
 mod seam;
 mod segment;
 mod unit;
+mod writer;
 
 pub use copy::{Copier, Part, StoreCopy, keep_copy, lay_down};
 pub use embedded::{EmbeddedStore, Opened, Options, Progress, SyncObserver, Synced};
@@ -54,5 +56,5 @@ pub use interruption::overtaken;
 pub use memory::MemoryStore;
 pub use receipt::Receipt;
 pub use record::{Head, Page, Record};
-pub use seam::{MAX_LISTED, MAX_UNIT_BYTES, MAX_UNITS, Store};
+pub use seam::{MAX_LISTED, MAX_UNIT_BYTES, MAX_UNITS, Store, Submitted};
 pub use unit::{Claim, Committed, Conflict, Entry, EntryInvalid, Key, Position, Rule, TallyMove, Unit};

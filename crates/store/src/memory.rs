@@ -16,7 +16,7 @@ use crate::ledger::View;
 use crate::outside::{Sha256, Tally};
 use crate::receipt::Receipt;
 use crate::record::{Head, Page, Record};
-use crate::seam::{MAX_LISTED, MAX_UNITS, Store};
+use crate::seam::{MAX_LISTED, MAX_UNITS, Store, Submitted};
 use crate::unit::{Committed, Conflict, Key, Position, Unit};
 
 /// A store in memory.
@@ -193,7 +193,7 @@ impl Memory {
 }
 
 impl Store for MemoryStore {
-    fn commit(&self, units: Vec<Unit>) -> Result<Vec<Result<Committed, Conflict>>, StoreError> {
+    fn submit(&self, units: Vec<Unit>) -> Result<Submitted, StoreError> {
         if units.len() > MAX_UNITS {
             return Err(StoreError::TooManyUnits { units: units.len(), limit: MAX_UNITS });
         }
@@ -204,7 +204,13 @@ impl Store for MemoryStore {
         if !batch.frames.is_empty() {
             self.write(&mut memory, batch)?;
         }
-        Ok(answers)
+        Ok(Submitted { answers, ticket: None })
+    }
+
+    fn write_behind(&self) {}
+
+    fn wait(&self, submitted: Submitted) -> Result<Vec<Result<Committed, Conflict>>, StoreError> {
+        Ok(submitted.answers)
     }
 
     fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {

@@ -1,6 +1,7 @@
 //! The seam: what every engine promises.
 
 use crate::error::StoreError;
+use crate::group::Ticket;
 use crate::outside::Tally;
 use crate::receipt::Receipt;
 use crate::record::{Head, Page, Record};
@@ -17,6 +18,16 @@ pub(crate) const MAX_CLAIMS: usize = 256;
 /// Most tally movements of one unit.
 pub(crate) const MAX_MOVES: usize = 64;
 
+/// Units that were judged and may not be durable: what became of them, receipts included, is told by [`Store::wait`] alone. Who
+/// drops it never learns; they may become durable all the same.
+#[derive(Debug)]
+#[must_use = "nobody knows whether they are durable before they are waited for"]
+pub struct Submitted {
+    pub(crate) answers: Vec<Result<Committed, Conflict>>,
+    /// None when they are durable.
+    pub(crate) ticket: Option<Ticket>,
+}
+
 /// A store: synchronous, for many threads at once.
 ///
 /// Reads answer from durable units alone, and see every unit whose commit has returned. After
@@ -28,7 +39,18 @@ pub trait Store: Send + Sync {
     /// Each unit is atomic in itself and judged after the units before it; the units of one call share one sync. Returns
     /// only when all accepted ones, and whatever the refused ones ran into, are durable. On [`StoreError::Full`] none of
     /// the call's units is there, and a later call may succeed.
-    fn commit(&self, units: Vec<Unit>) -> Result<Vec<Result<Committed, Conflict>>, StoreError>;
+    fn commit(&self, units: Vec<Unit>) -> Result<Vec<Result<Committed, Conflict>>, StoreError> {
+        self.wait(self.submit(units)?)
+    }
+
+    /// The first half of [`Store::commit`]: units are judged, and written with whatever is written next; at the latest when they are waited for.
+    fn submit(&self, units: Vec<Unit>) -> Result<Submitted, StoreError>;
+
+    /// Has what was submitted written meanwhile, by a thread of the store's: for who has other work before waiting.
+    fn write_behind(&self);
+
+    /// The second half of [`Store::commit`]: waits until they are durable.
+    fn wait(&self, submitted: Submitted) -> Result<Vec<Result<Committed, Conflict>>, StoreError>;
 
     /// The newest durable record at the key.
     fn get(&self, key: &Key) -> Result<Option<Record>, StoreError>;

@@ -1,4 +1,5 @@
-//! One worker's round: take, prepare, record together with the results before, answer those, sign.
+//! One worker's round: take and prepare while the batch before is written; then answer what that made durable, sign its intents, and
+//! hand in their results together with the new intents.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -9,7 +10,7 @@ use api::Refusal;
 use pki::Sha256;
 use records::{keys, refuse_conflict, refuse_store};
 use service::answers::Wake;
-use store::{Conflict, Key, Unit};
+use store::{Conflict, Key, StoreError, Submitted, Unit};
 use tokio::sync::mpsc;
 
 use super::{Job, LineLimits, results::Results};
@@ -44,6 +45,15 @@ struct Unanswered {
     unit: Unit,
 }
 
+/// Handed in together, to be durable by one sync.
+struct Flight {
+    submitted: Submitted,
+    /// Whose results are in it, in its order.
+    results: Vec<Unanswered>,
+    /// Whose intents are in it, after the results.
+    intents: Vec<(Job, Prepared)>,
+}
+
 /// Ran into something that is on record.
 struct Contested {
     job: Job,
@@ -70,14 +80,17 @@ enum Resolved {
 pub(super) struct Worker {
     authority: Arc<Authority>,
     shared: Arc<Shared>,
+    /// Signed, and not handed in yet.
     unanswered: Vec<Unanswered>,
+    /// Handed in, and not durable as far as is known.
+    flight: Option<Flight>,
     /// Who was answered in this batch and is woken when all are.
     wakes: Vec<Wake>,
 }
 
 impl Worker {
     pub(super) fn new(authority: Arc<Authority>, shared: Arc<Shared>) -> Self {
-        Self { authority, shared, unanswered: Vec::new(), wakes: Vec::new() }
+        Self { authority, shared, unanswered: Vec::new(), flight: None, wakes: Vec::new() }
     }
 
     /// Works until the queue is closed and empty.
@@ -90,14 +103,14 @@ impl Worker {
     /// Works on one request until it is answered.
     pub(super) fn finish(&mut self, job: Job) {
         self.round(vec![job]);
-        while !self.unanswered.is_empty() {
+        while self.flight.is_some() {
             self.round(Vec::new());
         }
     }
 
     /// The next batch: waits for work only while nobody waits for an answer. None when the line has ended.
     fn take(&self, queue: &Mutex<mpsc::Receiver<Job>>) -> Option<Vec<Job>> {
-        let idle = self.unanswered.is_empty();
+        let idle = self.flight.is_none();
         let mut jobs = Vec::new();
         let mut queue = match queue.try_lock() {
             Ok(queue) => queue,
@@ -119,8 +132,12 @@ impl Worker {
 
     fn round(&mut self, jobs: Vec<Job>) {
         self.shared.counts.took(jobs.len());
+        if self.flight.is_some() && !jobs.is_empty() {
+            self.authority.store().write_behind();
+        }
         let (ready, mut contested) = self.prepare(jobs);
-        contested.extend(self.record_and_sign(ready));
+        contested.extend(self.land());
+        self.launch(ready);
         if !contested.is_empty() {
             self.settle(contested);
         }
@@ -128,9 +145,9 @@ impl Worker {
     }
 
     /// Answers what ran into something on record.
-    fn settle(&mut self, contested: Vec<Contested>) {
-        // They may wait for results of this very batch, so those go first.
-        let _ = self.record_and_sign(Vec::new());
+    fn settle(&mut self, mut contested: Vec<Contested>) {
+        // They may wait for results of these very batches, so those go first.
+        contested.extend(self.land_all());
         let mut again = Vec::new();
         for item in contested {
             match self.resolve(&item) {
@@ -138,9 +155,21 @@ impl Worker {
                 Resolved::Again(prepared) => again.push((item.job, *prepared)),
             }
         }
-        for item in self.record_and_sign(again) {
+        self.launch(again);
+        for item in self.land() {
             self.answer(item.job, Err(busy()));
         }
+        self.launch(Vec::new());
+    }
+
+    /// Until everything that was taken is answered, or contested.
+    fn land_all(&mut self) -> Vec<Contested> {
+        let mut contested = Vec::new();
+        while self.flight.is_some() {
+            contested.extend(self.land());
+            self.launch(Vec::new());
+        }
+        contested
     }
 
     /// Answers a request for which nothing new was issued.
@@ -164,25 +193,31 @@ impl Worker {
         (ready, contested)
     }
 
-    /// One sync: the results of the batch before and the intents of this one. Answers the former, signs the latter.
-    fn record_and_sign(&mut self, mut ready: Vec<(Job, Prepared)>) -> Vec<Contested> {
-        let mut before = std::mem::take(&mut self.unanswered);
-        if before.is_empty() && ready.is_empty() {
-            return Vec::new();
+    /// Hands in the results of what was signed, and the intents of what is ready: one sync for both.
+    fn launch(&mut self, mut intents: Vec<(Job, Prepared)>) {
+        let mut results = std::mem::take(&mut self.unanswered);
+        if results.is_empty() && intents.is_empty() {
+            return;
         }
-        let results = before.iter_mut().map(|waiting| std::mem::take(&mut waiting.unit));
-        let intents = ready.iter_mut().map(|(_, prepared)| std::mem::take(&mut prepared.unit));
-        let units: Vec<Unit> = results.chain(intents).collect();
-        let mut outcomes = match self.authority.store().commit(units) {
+        let signed = results.iter_mut().map(|waiting| std::mem::take(&mut waiting.unit));
+        let drafted = intents.iter_mut().map(|(_, prepared)| std::mem::take(&mut prepared.unit));
+        match self.authority.store().submit(signed.chain(drafted).collect()) {
+            Ok(submitted) => self.flight = Some(Flight { submitted, results, intents }),
+            Err(error) => self.refuse_all(results, intents, &error),
+        }
+    }
+
+    /// Waits for what was handed in: answers the results, signs the intents.
+    fn land(&mut self) -> Vec<Contested> {
+        let Some(Flight { submitted, results, intents }) = self.flight.take() else { return Vec::new() };
+        let mut outcomes = match self.authority.store().wait(submitted) {
             Ok(outcomes) => outcomes.into_iter(),
             Err(error) => {
-                let refusal = refuse_store(&error);
-                let jobs = before.into_iter().map(|waiting| waiting.job).chain(ready.into_iter().map(|(job, _)| job));
-                jobs.for_each(|job| self.answer(job, Err(refusal.clone())));
+                self.refuse_all(results, intents, &error);
                 return Vec::new();
             }
         };
-        for (waiting, outcome) in before.into_iter().zip(outcomes.by_ref()) {
+        for (waiting, outcome) in results.into_iter().zip(outcomes.by_ref()) {
             match outcome {
                 Ok(committed) => {
                     let device = IssuedDevice { recorded_at: committed.position, ..waiting.device };
@@ -198,7 +233,7 @@ impl Worker {
         self.wakes.clear();
         self.shared.results.announce();
         let mut contested = Vec::new();
-        for ((job, prepared), outcome) in ready.into_iter().zip(outcomes) {
+        for ((job, prepared), outcome) in intents.into_iter().zip(outcomes) {
             match outcome {
                 Ok(committed) => self.sign(job, prepared, committed),
                 Err(conflict) => contested.push(Contested {
@@ -209,6 +244,13 @@ impl Worker {
             }
         }
         contested
+    }
+
+    /// Answers everybody in a batch of which nobody knows what became of it.
+    fn refuse_all(&mut self, results: Vec<Unanswered>, intents: Vec<(Job, Prepared)>, error: &StoreError) {
+        let refusal = refuse_store(error);
+        let jobs = results.into_iter().map(|waiting| waiting.job).chain(intents.into_iter().map(|(job, _)| job));
+        jobs.for_each(|job| self.answer(job, Err(refusal.clone())));
     }
 
     fn sign(&mut self, job: Job, prepared: Prepared, committed: store::Committed) {

@@ -10,7 +10,7 @@ use mfg::Tally;
 use records::CommitQueue;
 use store::{
     Committed, Conflict, FaultPlan, Head, Key, MemoryStore, Page, Position, Receipt, Record, Step, Store, StoreError,
-    Unit,
+    Submitted, Unit,
 };
 use tokio::{sync::mpsc as tasks, task::JoinHandle};
 
@@ -24,11 +24,19 @@ struct Gated {
 }
 
 impl Store for Gated {
-    fn commit(&self, units: Vec<Unit>) -> Result<Vec<Result<Committed, Conflict>>, StoreError> {
+    fn submit(&self, units: Vec<Unit>) -> Result<Submitted, StoreError> {
         self.entered.send(units.len()).unwrap();
         // A test that has ended lets everything pass.
         let _ = self.passes.lock().unwrap().recv();
-        self.store.commit(units)
+        self.store.submit(units)
+    }
+
+    fn write_behind(&self) {
+        self.store.write_behind();
+    }
+
+    fn wait(&self, submitted: Submitted) -> Result<Vec<Result<Committed, Conflict>>, StoreError> {
+        self.store.wait(submitted)
     }
 
     fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {
