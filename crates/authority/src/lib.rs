@@ -4,6 +4,9 @@
 //! that the first handoffs are taken from. From a lot, units are handed on (`handoff`) or become devices (`device`, through the [`Line`]). Both go
 //! through one cycle: draft -> recorded (durable) -> signed -> result recorded (durable) -> answered; see docs/ISSUANCE.md.
 //!
+//! A journal that was put back is found by what others saw of it (`compare`); a store that was restored issues nothing until its peers have told
+//! what they know (`reconcile`).
+//!
 //! It knows no network and no configuration; its clock is given to it, and doubted (`clock`). Start at [`Authority`].
 
 mod authority;

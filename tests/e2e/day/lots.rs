@@ -142,9 +142,10 @@ async fn scrapped_units_come_back_only_as_the_senders_operator_says_and_once() {
     let line = Line::of(chain);
     let mut lots = chain.lots(Who::TechnicianOperator, At::TechnicianCa);
     let unit = line.provision(&Device::new("d-bck1").at_line(Some("d-bck"))).await;
-    line.confirm(&confirmation("d-bck1", &unit.chain[0])).await.unwrap();
+    let confirm = confirmation("d-bck1", &unit.chain[0]);
+    line.confirm(&confirm).await.unwrap();
     let request = ScrapUnitRequest { request_id: fresh_id(), device_id: "d-bck1".to_owned(), why: String::new() };
-    line.0.clone().scrap_unit(request).await.unwrap();
+    let scrapped = line.0.clone().scrap_unit(request.clone()).await.unwrap().into_inner();
     let blanks = scrap("d-bck", 2);
     for _ in 0..2 {
         let lot = lots.scrap_blanks(blanks.clone()).await.unwrap().into_inner().lot.unwrap();
@@ -176,6 +177,13 @@ async fn scrapped_units_come_back_only_as_the_senders_operator_says_and_once() {
     // It is in doubt: what is on it may be anything, so it is written anew.
     let anew = line.provision(&again(&Device::new("d-bck1"), Occasion::Replacement)).await;
     assert_eq!(anew.state(), UnitState::Issued);
+    let before = custody.picture().await;
+    let again = line.0.clone().scrap_unit(request).await.unwrap().into_inner();
+    assert_eq!(again, scrapped, "what was done before is answered, and not done to what came since");
+    let confirmed = line.confirm(&confirm).await.unwrap().into_inner().unit.unwrap();
+    assert_eq!(confirmed.chain, unit.chain);
+    assert_eq!(line.unit("d-bck1").await.chain, anew.chain);
+    custody.unchanged(&before).await;
 }
 
 #[tokio::test]

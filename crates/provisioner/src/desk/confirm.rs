@@ -29,13 +29,12 @@ impl Desk {
     /// # Errors
     /// `DEVICE_UNKNOWN`, `UNIT_NOT_ISSUED`, `WRITTEN_CERTIFICATE_DIFFERS`, `REQUEST_ID_REUSED`.
     pub(crate) async fn confirm(&self, act: Act, device_id: &DeviceId, certificate: Sha256) -> Result<Unit, Refusal> {
-        if let Some(key) = request_key(&act)
-            && let Some(before) = self.on_record(key).await?
-        {
+        if let Some(before) = self.before(&act).await? {
             let same_certificate = matches!(&before.stage, Stage::Issued(issued) if issued.certificate_sha256.as_deref() == Some(certificate.as_bytes().as_slice()));
             if before.requested.device_id != device_id.as_str() || !same_certificate {
                 return Err(reused(&act, "content"));
             }
+            return self.done_before(before).await;
         }
         let unit = self.unit(device_id).await?;
         let Stage::Issued(stands) = &unit.stage else {
@@ -60,6 +59,25 @@ impl Desk {
             self.destroy_key(&unit.requested.key_digest).await?;
         }
         self.without_key(&self.unit(device_id).await?)
+    }
+
+    /// The unit as an act's request left it, if that was carried out.
+    pub(super) async fn before(&self, act: &Act) -> Result<Option<UnitOnRecord>, Refusal> {
+        match request_key(act) {
+            Some(key) => self.on_record(key).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Answers what was carried out before, whatever became of the unit since: nothing is recorded, but a crash may have come before the
+    /// key was destroyed. A unit that got another certificate since is told as it was left.
+    pub(super) async fn done_before(&self, before: UnitOnRecord) -> Result<Unit, Refusal> {
+        if before.requested.server_made_key {
+            self.destroy_key(&before.requested.key_digest).await?;
+        }
+        let now = self.newest(&before.requested.device_id).await?;
+        let same = now.filter(|now| now.requested_at == before.requested_at);
+        self.without_key(&same.unwrap_or(before))
     }
 
     async fn record_written(

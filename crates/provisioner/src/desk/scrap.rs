@@ -23,13 +23,12 @@ impl Desk {
     /// `DEVICE_UNKNOWN`, `UNIT_NOT_ISSUED`, `DEVICE_SCRAPPED` (for another cause), `REQUEST_ID_REUSED`, `UPSTREAM_UNREACHABLE`, what the
     /// signer says.
     pub(crate) async fn scrap(&self, act: Act, device_id: &DeviceId, why: &str) -> Result<Unit, Refusal> {
-        if let Some(key) = request_key(&act)
-            && let Some(before) = self.on_record(key).await?
-        {
+        if let Some(before) = self.before(&act).await? {
             let same_words = matches!(self.fact(before.at).await?, Fact::UnitScrapped(scrapped) if scrapped.why == why);
             if before.requested.device_id != device_id.as_str() || !same_words {
                 return Err(reused(&act, "content"));
             }
+            return self.done_before(before).await;
         }
         let unit = self.unit(device_id).await?;
         let Stage::Issued(issued) = &unit.stage else {
