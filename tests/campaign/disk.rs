@@ -84,7 +84,8 @@ async fn a_failed_fsync_ends_the_process_and_what_it_serves_afterwards_is_what_i
         let world = folder.path().join("world");
         let mut ground = Ground::new::<Issuing>(&world, folder.path()).await;
         for _ in 0..rounds {
-            inject::next_start(&world, SIGNER, "fdatasync", &format!("error=EIO:when={}", 2 + below(10)));
+            // A start syncs a few times itself, for what peers showed of their journals; this is about a service that has started.
+            inject::next_start(&world, SIGNER, "fdatasync", &format!("error=EIO:when={}", 6 + below(10)));
             ground.kill_and_start(&[(FACTORY, SIGNER)]).await;
             ground.figures.starts.pop();
             inject::nothing(&world);
