@@ -167,6 +167,14 @@ impl Desk {
             .await
     }
 
+    /// The unit as an act's request left it, if that is on record.
+    async fn before(&self, act: &Act) -> Result<Option<UnitOnRecord>, Refusal> {
+        match request_key(act) {
+            Some(key) => self.on_record(key).await,
+            None => Ok(None),
+        }
+    }
+
     /// A unit as it stands.
     pub(crate) async fn newest(&self, device_id: &str) -> Result<Option<UnitOnRecord>, Refusal> {
         let (store, device_id) = (Arc::clone(&self.store), device_id.to_owned());

@@ -12,7 +12,7 @@ use api::{
 };
 use mfg::Bundle;
 use pki::{Certificate, Sha256};
-use records::read;
+use records::{Act, Attempt, once, read};
 use serde::Deserialize;
 use service::Clock;
 use store::{Position, Record, Store};
@@ -123,15 +123,25 @@ impl Books {
     }
 
     /// Begins a change of what is trusted.
-    pub(super) fn changing(&self) -> MutexGuard<'_, ()> {
+    fn changing(&self) -> MutexGuard<'_, ()> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes what is on record for what is trusted.
-    pub(super) fn reload(&self, _: &MutexGuard<'_, ()>) -> Result<(), Refusal> {
-        self.show(self.view().bundle().cloned())
+    /// Makes a change of what is trusted, once, and has it trusted accordingly; a repetition is answered from its record.
+    pub(super) fn make_trusted<T>(
+        &self,
+        change: &Change,
+        before: impl FnOnce(&Act, &Record) -> Result<T, Refusal>,
+        make: impl FnOnce(Attempt<'_>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let _changing = self.changing();
+        let act = change.act(self.clock.now());
+        let made = once(self.store.as_ref(), &act, |record| before(&act, record), make)?;
+        self.show(self.view().bundle().cloned())?;
+        Ok(made)
     }
 
+    /// Takes what is on record, with this bundle, for what is trusted.
     fn show(&self, bundle: Option<Arc<Bundle>>) -> Result<(), Refusal> {
         let view = load(self.store.as_ref(), self.policy, bundle)?;
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);

@@ -6,7 +6,7 @@ use api::{
     journal::v1::{HubCaKeyChanged, record::Fact},
 };
 use pki::{Sha256, hex};
-use records::{Attempt, named, once, read, refuse_conflict, refuse_store, wire};
+use records::{Attempt, named, read, refuse_conflict, refuse_store, wire};
 use store::{Claim, Entry, Record, Rule};
 
 use super::{
@@ -67,12 +67,7 @@ impl Books {
         change: &Change,
         make: impl FnOnce(Attempt<'_>) -> Result<DisabledCaKey, Refusal>,
     ) -> Result<DisabledCaKey, Refusal> {
-        let changing = self.changing();
-        let act = change.act(self.clock.now());
-        let before = |record: &Record| key_of_repetition(change, record);
-        let key = once(self.store.as_ref(), &act, before, make)?;
-        self.reload(&changing)?;
-        Ok(key)
+        self.make_trusted(change, |_, record| key_of_repetition(change, record), make)
     }
 
     fn write_key(&self, key: &Sha256, fact: HubCaKeyChanged, attempt: Attempt<'_>) -> Result<DisabledCaKey, Refusal> {

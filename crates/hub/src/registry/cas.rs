@@ -8,7 +8,7 @@ use api::{
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use bytes::Bytes;
 use pki::{Certificate, Sha256};
-use records::{Act, Attempt, named, once, read, refuse_conflict, refuse_store, wire};
+use records::{Act, Attempt, named, read, refuse_conflict, refuse_store, wire};
 use store::{Claim, Entry, Position, Record, Rule};
 
 use super::{
@@ -181,12 +181,8 @@ impl Books {
         change: &Change,
         make: impl FnOnce(Attempt<'_>) -> Result<CaCertificate, Refusal>,
     ) -> Result<CaCertificate, Refusal> {
-        let changing = self.changing();
-        let act = change.act(self.clock.now());
-        let before = |record: &Record| ca_of_repetition(change, &act, record);
-        let ca = once(self.store.as_ref(), &act, before, make)?;
-        self.reload(&changing)?;
-        Ok(self.shown(ca))
+        let before = |act: &Act, record: &Record| ca_of_repetition(change, act, record);
+        self.make_trusted(change, before, make).map(|ca| self.shown(ca))
     }
 
     fn write_ca(

@@ -11,7 +11,6 @@ use store::Rule;
 use super::{
     Desk, KeySource, UnitOrder,
     request::{difference, in_progress, named_key, same_request},
-    request_key,
 };
 use crate::unit::{Stage, UnitOnRecord};
 
@@ -26,10 +25,7 @@ impl Desk {
             KeySource::Device(csr) => Some(named_key(csr)?),
             KeySource::Server(_) => None,
         };
-        let before = match request_key(&order.act) {
-            Some(key) => self.on_record(key).await?,
-            None => None,
-        };
+        let before = self.before(&order.act).await?;
         let request_rule = before.as_ref().map_or(Rule::Absent, |before| Rule::At(before.at));
         if let Some(before) = before {
             same_request(&order, asked_key.as_ref(), &before)?;

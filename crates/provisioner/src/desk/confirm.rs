@@ -61,14 +61,6 @@ impl Desk {
         self.without_key(&self.unit(device_id).await?)
     }
 
-    /// The unit as an act's request left it, if that was carried out.
-    pub(super) async fn before(&self, act: &Act) -> Result<Option<UnitOnRecord>, Refusal> {
-        match request_key(act) {
-            Some(key) => self.on_record(key).await,
-            None => Ok(None),
-        }
-    }
-
     /// Answers what was carried out before, whatever became of the unit since: nothing is recorded, but a crash may have come before the
     /// key was destroyed. A unit that got another certificate since is told as it was left.
     pub(super) async fn done_before(&self, before: UnitOnRecord) -> Result<Unit, Refusal> {

@@ -78,10 +78,7 @@ impl Desk {
                 Standing::Found(unit) => Some(unit),
                 Standing::Free { .. } => None,
             },
-            Occasion::Replacement | Occasion::Rework => match request_key(&order.act) {
-                Some(key) => self.on_record(key).await?,
-                None => None,
-            },
+            Occasion::Replacement | Occasion::Rework => self.before(&order.act).await?,
         };
         if let (Some(unit), Occasion::Replacement | Occasion::Rework) = (&found, order.occasion) {
             same_request(order, asked_key.as_ref(), unit)?;
@@ -107,10 +104,7 @@ impl Desk {
     async fn standing(&self, order: &UnitOrder, asked_key: Option<&Sha256>) -> Result<Standing, Refusal> {
         // The unit first: a request is recorded with its unit, so one that made it in between is found by its id.
         let unit = self.newest(order.device_id.as_str()).await?;
-        let itself = match request_key(&order.act) {
-            Some(key) => self.on_record(key).await?,
-            None => None,
-        };
+        let itself = self.before(&order.act).await?;
         what_stands(order, asked_key, unit, itself)
     }
 
