@@ -221,6 +221,8 @@ impl Drop for EmbeddedStore {
             // It panics only where the standard library does; there is nobody left to tell.
             let _ = thread.join();
         }
+        // While the directory is still ours: a copy that is being made may keep the engine for longer.
+        self.engine.journal.close();
     }
 }
 

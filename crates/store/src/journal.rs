@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +19,9 @@ use crate::unit::Position;
 
 /// How many segments are kept open for reading.
 const OPEN_FILES: usize = 32;
+/// Bounds of the room that is written ahead at once (docs/decisions/0023); between them it is as much as the segment holds.
+const ROOM: RangeInclusive<u64> = 64 << 10..=1 << 20;
+const ZEROES: &[u8] = &[0; 64 << 10];
 
 pub(crate) struct Journal {
     dir: PathBuf,
@@ -32,11 +36,14 @@ pub(crate) struct Journal {
     faults: FaultPlan,
 }
 
-/// The last segment, as far as it is durable.
+/// The last segment.
 struct Tail {
     file: File,
     number: u64,
+    /// Octets that are durable frames, with the header before them.
     length: u64,
+    /// Octets of the file: behind the frames it is zero.
+    room: u64,
 }
 
 /// A group that did not become durable.
@@ -67,7 +74,8 @@ impl Journal {
         let last = segments.last().ok_or_else(|| StoreError::damaged(0, 0, "the segment is missing"))?;
         let path = segment::path(dir, last.number);
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(StoreError::io("opening", &path))?;
-        let tail = Tail { file, number: last.number, length: last.offset(end.position) };
+        let length = last.offset(end.position);
+        let tail = Tail { file, number: last.number, length, room: length };
         let Limits { segment_bytes, reserve_bytes } = limits;
         Ok(Self {
             dir: dir.to_owned(),
@@ -95,12 +103,13 @@ impl Journal {
         if tail.length >= self.segment_bytes && tail.length > segment::HEADER as u64 {
             self.roll(&mut tail, start, chain)?;
         }
-        let written = self.write(&tail, group);
-        match written {
-            Ok(()) => {}
-            Err(error) if is_full(&error) => return Err(undo(&tail)),
+        // Until it is durable nobody knows what the file holds, and it is not to be shortened.
+        let room = std::mem::replace(&mut tail.room, 0);
+        let room = match self.write(&tail, room, group) {
+            Ok(room) => room,
+            Err(error) if is_full(&error) => return Err(undo(&mut tail)),
             Err(error) => return Err(AppendError::Broken(error)),
-        }
+        };
         if self.faults.hits(Step::BeforeSync) {
             return Err(broken("planned fault before sync"));
         }
@@ -110,6 +119,7 @@ impl Journal {
         // A failed sync is final: the kernel may have dropped the pages and would call the next sync a success.
         tail.file.sync_data().map_err(AppendError::Broken)?;
         tail.length += group.len() as u64;
+        tail.room = room;
         self.syncs.fetch_add(1, Ordering::Relaxed);
         if self.faults.hits(Step::AfterSync) {
             return Err(broken("planned fault after sync"));
@@ -122,7 +132,8 @@ impl Journal {
         self.syncs.load(Ordering::Relaxed)
     }
 
-    fn write(&self, tail: &Tail, group: &[u8]) -> io::Result<()> {
+    /// Writes a group into the room, or behind it with more room; answers how long the file is.
+    fn write(&self, tail: &Tail, room: u64, group: &[u8]) -> io::Result<u64> {
         let half = group.get(..group.len() / 2).unwrap_or_default();
         if self.faults.hits(Step::TornAppend) {
             tail.file.write_all_at(half, tail.length)?;
@@ -132,7 +143,29 @@ impl Journal {
             tail.file.write_all_at(half, tail.length)?;
             return Err(io::ErrorKind::StorageFull.into());
         }
-        tail.file.write_all_at(group, tail.length)
+        tail.file.write_all_at(group, tail.length)?;
+        let end = tail.length + group.len() as u64;
+        if end <= room {
+            return Ok(room);
+        }
+        let ahead = end.clamp(*ROOM.start(), *ROOM.end()).min(self.segment_bytes.saturating_sub(end));
+        let ahead = if self.has_room(self.reserve_bytes.saturating_add(ahead)) { ahead } else { 0 };
+        let (mut at, room) = (end, end + ahead);
+        while at < room {
+            let zeroes = ZEROES.get(..usize::try_from(room - at).unwrap_or(usize::MAX)).unwrap_or(ZEROES);
+            tail.file.write_all_at(zeroes, at)?;
+            at += zeroes.len() as u64;
+        }
+        Ok(room)
+    }
+
+    /// Gives back the room that was written ahead. Nothing may be appended afterwards.
+    pub(crate) fn close(&self) {
+        let Ok(mut tail) = self.tail.lock() else { return };
+        // What recovery would do, so that a failure needs no more than a word.
+        if let Err(error) = tail.give_back() {
+            tracing::warn!(%error, "shortening the journal to its records failed");
+        }
     }
 
     fn has_room(&self, octets: u64) -> bool {
@@ -150,12 +183,16 @@ impl Journal {
 
     fn roll(&self, tail: &mut Tail, first: u64, chain: &Chain) -> Result<(), AppendError> {
         let next = Segment { number: tail.number + 1, first, chain: *chain };
+        // A segment ends where the next one starts, before there is a next one.
+        let shortened = tail.give_back().and_then(|()| tail.file.sync_all());
+        shortened.map_err(AppendError::Broken)?;
         let file = match segment::create(&self.dir, &self.store, &next) {
             Ok(file) => file,
             Err(error) if is_full(&error) => return Err(AppendError::Full),
             Err(error) => return Err(AppendError::Broken(error)),
         };
-        *tail = Tail { file, number: next.number, length: segment::HEADER as u64 };
+        let length = segment::HEADER as u64;
+        *tail = Tail { file, number: next.number, length, room: length };
         self.segments.write().unwrap_or_else(PoisonError::into_inner).push(next);
         Ok(())
     }
@@ -272,10 +309,24 @@ fn broken(what: &'static str) -> AppendError {
     AppendError::Broken(io::Error::other(what))
 }
 
+impl Tail {
+    /// Shortens the file to its frames.
+    fn give_back(&mut self) -> io::Result<()> {
+        if self.room > self.length {
+            self.file.set_len(self.length)?;
+            self.room = self.length;
+        }
+        Ok(())
+    }
+}
+
 /// Takes back what a full disk left of a group.
-fn undo(tail: &Tail) -> AppendError {
+fn undo(tail: &mut Tail) -> AppendError {
     match tail.file.set_len(tail.length).and_then(|()| tail.file.sync_all()) {
-        Ok(()) => AppendError::Full,
+        Ok(()) => {
+            tail.room = tail.length;
+            AppendError::Full
+        }
         Err(error) => AppendError::Broken(error),
     }
 }

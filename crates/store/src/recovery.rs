@@ -1,6 +1,8 @@
 //! What is done with the journal before the store serves: survey, replay, and cutting off a torn end.
 
 use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Advice, fadvise};
@@ -36,6 +38,8 @@ pub(crate) struct Survey {
     pub(crate) segments: Vec<Segment>,
     /// Position where the last segment's file ends, whatever it holds.
     pub(crate) end: u64,
+    /// No frame starts from here on: everything behind is zero, room that was written ahead.
+    written: u64,
     /// A next segment had been begun, so that everything here was durable.
     closed: bool,
 }
@@ -81,11 +85,18 @@ impl Survey {
         if let Some(number) = numbers.last() {
             settle(&segment::path(dir, *number))?;
         }
-        let mut survey =
-            Self { dir: dir.to_owned(), store, segments: Vec::with_capacity(numbers.len()), end: 0, closed };
+        let segments = Vec::with_capacity(numbers.len());
+        let mut survey = Self { dir: dir.to_owned(), store, segments, end: 0, written: 0, closed };
         let mut chain = Some(identity.genesis());
         for number in numbers {
             survey.follow(number, chain.take())?;
+        }
+        survey.written = survey.end;
+        // A segment that another one follows was shortened to its frames before.
+        if let Some(last) = survey.segments.last().filter(|_| !closed) {
+            let path = segment::path(dir, last.number);
+            let zeroes = trailing_zeroes(&path, last.offset(last.first), last.offset(survey.end));
+            survey.written = survey.end - zeroes.map_err(StoreError::io("reading", &path))?;
         }
         Ok(survey)
     }
@@ -118,6 +129,9 @@ impl Survey {
             let fits = remembered == genesis;
             return if fits { Ok(()) } else { Err(StoreError::damaged(0, 0, "its start is not the remembered one")) };
         };
+        if last >= self.written {
+            return Err(rolled_back(self.written, remembered.position));
+        }
         let segment = self.holding(last)?;
         let path = segment::path(&self.dir, segment.number);
         let io = StoreError::io("reading", &path);
@@ -150,12 +164,20 @@ impl Survey {
             }
             let limit = segments.peek().map_or(self.end, |next| next.first);
             let garbage = self.replay_segment(segment, limit, &mut end, visit)?;
-            let Some(what) = garbage else { continue };
-            let is_tail = segments.peek().is_none() && !self.closed && end.position >= floor;
+            let is_last = segments.peek().is_none();
+            let Some(what) = garbage else {
+                if is_last && end.position >= floor && end.position < self.end {
+                    self.cut_off(segment, end.position)?;
+                }
+                continue;
+            };
+            let is_tail = is_last && !self.closed && end.position >= floor;
             if !is_tail || self.was_durable(segment, end.position)? {
                 return Err(StoreError::damaged(segment.number, segment.offset(end.position), what));
             }
-            torn = self.end - end.position;
+            torn = self.written.saturating_sub(end.position);
+            let offset = segment.offset(end.position);
+            tracing::warn!(segment = segment.number, offset, octets = torn, "cutting off a torn end of the journal");
             self.cut_off(segment, end.position)?;
         }
         if end.position < floor {
@@ -178,7 +200,7 @@ impl Survey {
             Reader::new(file, self.store, segment, (end.position, Some(end.chain)), limit)
         };
         let mut reader = open().map_err(StoreError::io("reading", &path))?;
-        loop {
+        while reader.position() < self.written {
             let at = segment.offset(reader.position());
             match reader.next().map_err(StoreError::io("reading", &path))? {
                 Next::Frame(frame) => {
@@ -194,6 +216,7 @@ impl Survey {
                 }
             }
         }
+        Ok(None)
     }
 
     fn was_durable(&self, segment: &Segment, bad: u64) -> Result<bool, StoreError> {
@@ -205,8 +228,7 @@ impl Survey {
 
     fn cut_off(&self, segment: &Segment, position: u64) -> Result<(), StoreError> {
         let path = segment::path(&self.dir, segment.number);
-        let (offset, octets) = (segment.offset(position), self.end - position);
-        tracing::warn!(segment = segment.number, offset, octets, "cutting off a torn end of the journal");
+        let offset = segment.offset(position);
         let cut = || {
             let file = OpenOptions::new().write(true).open(&path)?;
             file.set_len(offset)?;
@@ -214,6 +236,24 @@ impl Survey {
         };
         cut().map_err(StoreError::io("cutting off", &path))
     }
+}
+
+/// How many octets of zero stand at the end of a file's part `from..to`.
+fn trailing_zeroes(path: &Path, from: u64, to: u64) -> io::Result<u64> {
+    const PART: u64 = 64 << 10;
+    let file = File::open(path)?;
+    let mut octets = Vec::new();
+    let mut end = to;
+    while end > from {
+        let start = end.saturating_sub(PART).max(from);
+        octets.resize(usize::try_from(end - start).unwrap_or_default(), 0);
+        file.read_exact_at(&mut octets, start)?;
+        if let Some(last) = octets.iter().rposition(|octet| *octet != 0) {
+            return Ok(to - (start + last as u64 + 1));
+        }
+        end = start;
+    }
+    Ok(to - from)
 }
 
 fn rolled_back(journal: u64, recorded: u64) -> StoreError {

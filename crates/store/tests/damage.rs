@@ -6,7 +6,7 @@ mod support;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 
-use store::{EmbeddedStore, Options, Rule, Store, StoreError};
+use store::{EmbeddedStore, Options, Rule, Store, StoreError, Unit};
 use support::{Dir, copy, flip, key, one, options, payload, unit};
 
 #[test]
@@ -35,7 +35,9 @@ fn garbage_after_the_end_is_cut_off() {
         let length = fs::metadata(&path).unwrap().len();
         OpenOptions::new().write(true).open(&path).unwrap().write_all_at(&garbage, length).unwrap();
         let store = dir.open();
-        assert_eq!(store.opened().torn, garbage.len() as u64);
+        // Octets of zero are room that was written ahead, and nothing of it is lost.
+        let torn = garbage.iter().rposition(|octet| *octet != 0).map_or(0, |last| last + 1);
+        assert_eq!(store.opened().torn, torn as u64);
         assert_eq!(payload(&store, "a").unwrap(), "1");
         assert_eq!(fs::metadata(&path).unwrap().len(), length);
     }
@@ -48,7 +50,7 @@ fn a_group_with_a_hole_is_cut_off() {
     let faults = store::FaultPlan::default();
     let store = dir.open_with(&faults);
     let first = one(&store, unit("1", &[("a", Rule::Any)])).unwrap();
-    let length = fs::metadata(dir.segment(0)).unwrap().len();
+    let length = 80 + store.head().position.as_u64();
     faults.fail_next(store::Step::BeforeSync);
     store.commit(vec![unit("2", &[("a", Rule::Any)]), unit("3", &[("a", Rule::Any)])]).unwrap_err();
     drop(store);
@@ -57,6 +59,52 @@ fn a_group_with_a_hole_is_cut_off() {
     let store = dir.open();
     assert!(store.opened().torn > 100);
     assert_eq!(store.get(&key("a")).unwrap().unwrap().position, first.position);
+}
+
+/// What stands on the disk after a crash: frames, then room.
+#[test]
+fn room_is_written_ahead_and_given_back() {
+    let dir = Dir::new();
+    let crashed = Dir(tempfile::tempdir().unwrap());
+    let length = |dir: &Dir| fs::metadata(dir.segment(0)).unwrap().len();
+    let store = dir.open();
+    // The last octets of these frames are zero as well.
+    for n in 0..200_u64 {
+        let zeroes = Unit { payload: vec![0; 20 * n as usize], ..unit("", &[]) };
+        let committed = one(&store, zeroes).unwrap();
+        if n % 10 == 0 {
+            assert!(length(&dir) > 80 + store.head().position.as_u64(), "there is room");
+            let _ = fs::remove_dir_all(crashed.store());
+            copy(&dir.store(), &crashed.store());
+            let again = crashed.open();
+            assert_eq!((again.opened().torn, again.head()), (0, store.head()));
+            assert_eq!(again.read(committed.position).unwrap().payload.len(), 20 * n as usize);
+            assert_eq!(length(&crashed), 80 + again.head().position.as_u64());
+        }
+    }
+    let end = 80 + store.head().position.as_u64();
+    drop(store);
+    assert_eq!(length(&dir), end);
+    assert_eq!(dir.open().opened().torn, 0);
+}
+
+/// Where a disk lost what it had acknowledged, there is room instead.
+#[test]
+fn room_in_place_of_remembered_frames_is_refused() {
+    let dir = Dir::new();
+    let store = dir.open();
+    one(&store, unit("1", &[("a", Rule::Any)])).unwrap();
+    let kept = 80 + store.head().position.as_u64();
+    one(&store, unit("2", &[("a", Rule::Any)])).unwrap();
+    store.checkpoint().unwrap();
+    drop(store);
+    let file = OpenOptions::new().write(true).open(dir.segment(0)).unwrap();
+    let length = file.metadata().unwrap().len();
+    file.set_len(kept).unwrap();
+    file.set_len(length + 5000).unwrap();
+    assert_eq!(dir.refusal(), "JOURNAL_ROLLED_BACK");
+    fs::remove_file(dir.store().join("checkpoint")).unwrap();
+    assert_eq!(dir.refusal(), "JOURNAL_ROLLED_BACK");
 }
 
 #[test]
