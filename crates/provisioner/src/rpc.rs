@@ -16,7 +16,7 @@ use service::{
     trace,
 };
 use tokio_stream::StreamExt as _;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming, codegen::BoxFuture};
 
 use crate::{
     desk::{Desk, KeySource, UnitOrder},
@@ -38,14 +38,16 @@ pub(crate) struct ProvisioningRpc {
 
 impl ProvisioningRpc {
     /// Provisions one unit, and counts it. In a task that is not the caller's: a station that goes away cannot stop halfway what is on
-    /// record.
-    async fn unit(&self, caller: Caller, request: Option<wire::UnitRequest>) -> Result<wire::Unit, Refusal> {
-        let outcome = match self.order(caller, request) {
-            Ok(order) => self.desk.provision(order).await,
-            Err(refusal) => Err(refusal),
-        };
-        self.counts.count(&outcome);
-        outcome
+    /// record. On the heap, because a task's future is moved several times on its way, and this one is thousands of octets.
+    fn unit(self, caller: Caller, request: Option<wire::UnitRequest>) -> BoxFuture<wire::Unit, Refusal> {
+        Box::pin(async move {
+            let outcome = match self.order(caller, request) {
+                Ok(order) => self.desk.provision(order).await,
+                Err(refusal) => Err(refusal),
+            };
+            self.counts.count(&outcome);
+            outcome
+        })
     }
 
     fn order(&self, caller: Caller, request: Option<wire::UnitRequest>) -> Result<UnitOrder, Refusal> {
@@ -168,12 +170,9 @@ impl ProvisioningService for ProvisioningRpc {
         let message = request.into_inner();
         let unit = match message.validate_only {
             true => self.validate(caller, message.request).await?,
-            false => {
-                let service = self.clone();
-                tokio::spawn(trace::carried(async move { service.unit(caller, message.request).await }))
-                    .await
-                    .unwrap_or_else(|_| Err(ended("provisioned")))?
-            }
+            false => tokio::spawn(trace::carried(self.clone().unit(caller, message.request)))
+                .await
+                .unwrap_or_else(|_| Err(ended("provisioned")))?,
         };
         Ok(Response::new(wire::ProvisionResponse { unit: Some(unit) }))
     }
