@@ -38,7 +38,7 @@ pub(crate) struct ProvisioningRpc {
 
 impl ProvisioningRpc {
     /// Provisions one unit, and counts it. In a task that is not the caller's: a station that goes away cannot stop halfway what is on
-    /// record. On the heap, because a task's future is moved several times on its way, and this one is thousands of octets.
+    /// record. On the heap, because a task's future is moved several times on its way, and this one is large.
     fn unit(self, caller: Caller, request: Option<wire::UnitRequest>) -> BoxFuture<wire::Unit, Refusal> {
         Box::pin(async move {
             let outcome = match self.order(caller, request) {

@@ -19,8 +19,8 @@ use crate::unit::Position;
 
 /// How many segments are kept open for reading.
 const OPEN_FILES: usize = 32;
-/// Bounds of the room that is written ahead at once (docs/decisions/0023); between them it is as much as the segment holds.
-const ROOM: RangeInclusive<u64> = 64 << 10..=1 << 20;
+/// Bounds of what is preallocated at once (docs/decisions/0023); between them it is as much as the segment holds.
+const PREALLOCATION: RangeInclusive<u64> = 64 << 10..=1 << 20;
 const ZEROES: &[u8] = &[0; 64 << 10];
 
 pub(crate) struct Journal {
@@ -43,7 +43,7 @@ struct Tail {
     /// Octets that are durable frames, with the header before them.
     length: u64,
     /// Octets of the file: behind the frames it is zero.
-    room: u64,
+    allocated: u64,
 }
 
 /// A group that did not become durable.
@@ -75,7 +75,7 @@ impl Journal {
         let path = segment::path(dir, last.number);
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(StoreError::io("opening", &path))?;
         let length = last.offset(end.position);
-        let tail = Tail { file, number: last.number, length, room: length };
+        let tail = Tail { file, number: last.number, length, allocated: length };
         let Limits { segment_bytes, reserve_bytes } = limits;
         Ok(Self {
             dir: dir.to_owned(),
@@ -104,9 +104,9 @@ impl Journal {
             self.roll(&mut tail, start, chain)?;
         }
         // Until it is durable nobody knows what the file holds, and it is not to be shortened.
-        let room = std::mem::replace(&mut tail.room, 0);
-        let room = match self.write(&tail, room, group) {
-            Ok(room) => room,
+        let allocated = std::mem::replace(&mut tail.allocated, 0);
+        let allocated = match self.write(&tail, allocated, group) {
+            Ok(allocated) => allocated,
             Err(error) if is_full(&error) => return Err(undo(&mut tail)),
             Err(error) => return Err(AppendError::Broken(error)),
         };
@@ -119,7 +119,7 @@ impl Journal {
         // A failed sync is final: the kernel may have dropped the pages and would call the next sync a success.
         tail.file.sync_data().map_err(AppendError::Broken)?;
         tail.length += group.len() as u64;
-        tail.room = room;
+        tail.allocated = allocated;
         self.syncs.fetch_add(1, Ordering::Relaxed);
         if self.faults.hits(Step::AfterSync) {
             return Err(broken("planned fault after sync"));
@@ -132,8 +132,8 @@ impl Journal {
         self.syncs.load(Ordering::Relaxed)
     }
 
-    /// Writes a group into the room, or behind it with more room; answers how long the file is.
-    fn write(&self, tail: &Tail, room: u64, group: &[u8]) -> io::Result<u64> {
+    /// Writes a group over the preallocation, or beyond it with more of it; answers how long the file is.
+    fn write(&self, tail: &Tail, allocated: u64, group: &[u8]) -> io::Result<u64> {
         let half = group.get(..group.len() / 2).unwrap_or_default();
         if self.faults.hits(Step::TornAppend) {
             tail.file.write_all_at(half, tail.length)?;
@@ -145,21 +145,21 @@ impl Journal {
         }
         tail.file.write_all_at(group, tail.length)?;
         let end = tail.length + group.len() as u64;
-        if end <= room {
-            return Ok(room);
+        if end <= allocated {
+            return Ok(allocated);
         }
-        let ahead = end.clamp(*ROOM.start(), *ROOM.end()).min(self.segment_bytes.saturating_sub(end));
+        let ahead = end.clamp(*PREALLOCATION.start(), *PREALLOCATION.end()).min(self.segment_bytes.saturating_sub(end));
         let ahead = if self.has_room(self.reserve_bytes.saturating_add(ahead)) { ahead } else { 0 };
-        let (mut at, room) = (end, end + ahead);
-        while at < room {
-            let zeroes = ZEROES.get(..usize::try_from(room - at).unwrap_or(usize::MAX)).unwrap_or(ZEROES);
+        let (mut at, allocated) = (end, end + ahead);
+        while at < allocated {
+            let zeroes = ZEROES.get(..usize::try_from(allocated - at).unwrap_or(usize::MAX)).unwrap_or(ZEROES);
             tail.file.write_all_at(zeroes, at)?;
             at += zeroes.len() as u64;
         }
-        Ok(room)
+        Ok(allocated)
     }
 
-    /// Gives back the room that was written ahead. Nothing may be appended afterwards.
+    /// Gives back the preallocation. Nothing may be appended afterwards.
     pub(crate) fn close(&self) {
         let Ok(mut tail) = self.tail.lock() else { return };
         // What recovery would do, so that a failure needs no more than a word.
@@ -192,7 +192,7 @@ impl Journal {
             Err(error) => return Err(AppendError::Broken(error)),
         };
         let length = segment::HEADER as u64;
-        *tail = Tail { file, number: next.number, length, room: length };
+        *tail = Tail { file, number: next.number, length, allocated: length };
         self.segments.write().unwrap_or_else(PoisonError::into_inner).push(next);
         Ok(())
     }
@@ -312,9 +312,9 @@ fn broken(what: &'static str) -> AppendError {
 impl Tail {
     /// Shortens the file to its frames.
     fn give_back(&mut self) -> io::Result<()> {
-        if self.room > self.length {
+        if self.allocated > self.length {
             self.file.set_len(self.length)?;
-            self.room = self.length;
+            self.allocated = self.length;
         }
         Ok(())
     }
@@ -324,7 +324,7 @@ impl Tail {
 fn undo(tail: &mut Tail) -> AppendError {
     match tail.file.set_len(tail.length).and_then(|()| tail.file.sync_all()) {
         Ok(()) => {
-            tail.room = tail.length;
+            tail.allocated = tail.length;
             AppendError::Full
         }
         Err(error) => AppendError::Broken(error),

@@ -38,7 +38,7 @@ pub(crate) struct Survey {
     pub(crate) segments: Vec<Segment>,
     /// Position where the last segment's file ends, whatever it holds.
     pub(crate) end: u64,
-    /// No frame starts from here on: everything behind is zero, room that was written ahead.
+    /// No frame starts from here on: everything behind is zero, the preallocation.
     written: u64,
     /// A next segment had been begun, so that everything here was durable.
     closed: bool,

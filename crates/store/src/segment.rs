@@ -1,4 +1,4 @@
-//! Segment files: a header of 80 octets, then frames; in the last one, while it is written to, room of zeroes behind them.
+//! Segment files: a header of 80 octets, then frames; in the last one, while it is written to, zeroes behind them, its preallocation.
 //!
 //! The header is magic (8), format version (4), store id (16), segment number (8), position of the first frame (8), chain
 //! hash before it (32), CRC-32C of all that (4); numbers are little-endian. It is durable before a frame follows.

@@ -35,7 +35,7 @@ fn garbage_after_the_end_is_cut_off() {
         let length = fs::metadata(&path).unwrap().len();
         OpenOptions::new().write(true).open(&path).unwrap().write_all_at(&garbage, length).unwrap();
         let store = dir.open();
-        // Octets of zero are room that was written ahead, and nothing of it is lost.
+        // Octets of zero are preallocation, and nothing of it is lost.
         let torn = garbage.iter().rposition(|octet| *octet != 0).map_or(0, |last| last + 1);
         assert_eq!(store.opened().torn, torn as u64);
         assert_eq!(payload(&store, "a").unwrap(), "1");
@@ -61,9 +61,9 @@ fn a_group_with_a_hole_is_cut_off() {
     assert_eq!(store.get(&key("a")).unwrap().unwrap().position, first.position);
 }
 
-/// What stands on the disk after a crash: frames, then room.
+/// What stands on the disk after a crash: frames, then preallocation.
 #[test]
-fn room_is_written_ahead_and_given_back() {
+fn preallocation_is_given_back() {
     let dir = Dir::new();
     let crashed = Dir(tempfile::tempdir().unwrap());
     let length = |dir: &Dir| fs::metadata(dir.segment(0)).unwrap().len();
@@ -73,7 +73,7 @@ fn room_is_written_ahead_and_given_back() {
         let zeroes = Unit { payload: vec![0; 20 * n as usize], ..unit("", &[]) };
         let committed = one(&store, zeroes).unwrap();
         if n % 10 == 0 {
-            assert!(length(&dir) > 80 + store.head().position.as_u64(), "there is room");
+            assert!(length(&dir) > 80 + store.head().position.as_u64(), "it is preallocated");
             let _ = fs::remove_dir_all(crashed.store());
             copy(&dir.store(), &crashed.store());
             let again = crashed.open();
@@ -88,9 +88,9 @@ fn room_is_written_ahead_and_given_back() {
     assert_eq!(dir.open().opened().torn, 0);
 }
 
-/// Where a disk lost what it had acknowledged, there is room instead.
+/// Where a disk lost what it had acknowledged, there are zeroes instead.
 #[test]
-fn room_in_place_of_remembered_frames_is_refused() {
+fn zeroes_in_place_of_remembered_frames_is_refused() {
     let dir = Dir::new();
     let store = dir.open();
     one(&store, unit("1", &[("a", Rule::Any)])).unwrap();
