@@ -107,7 +107,10 @@ impl Journal {
         let allocated = std::mem::replace(&mut tail.allocated, 0);
         let allocated = match self.write(&tail, allocated, group) {
             Ok(allocated) => allocated,
-            Err(error) if is_full(&error) => return Err(undo(&mut tail)),
+            // What a full disk left of the group is taken back.
+            Err(error) if is_full(&error) => {
+                return Err(tail.give_back().map_or_else(AppendError::Broken, |()| AppendError::Full));
+            }
             Err(error) => return Err(AppendError::Broken(error)),
         };
         if self.faults.hits(Step::BeforeSync) {
@@ -162,9 +165,9 @@ impl Journal {
     /// Gives back the preallocation. Nothing may be appended afterwards.
     pub(crate) fn close(&self) {
         let Ok(mut tail) = self.tail.lock() else { return };
-        // What recovery would do, so that a failure needs no more than a word.
-        if let Err(error) = tail.give_back() {
-            tracing::warn!(%error, "shortening the journal to its records failed");
+        if tail.allocated > tail.length {
+            // What recovery would do, so that a failure needs no more than a word.
+            let _ = tail.give_back().inspect_err(|error| tracing::warn!(%error, "shortening the journal failed"));
         }
     }
 
@@ -184,8 +187,7 @@ impl Journal {
     fn roll(&self, tail: &mut Tail, first: u64, chain: &Chain) -> Result<(), AppendError> {
         let next = Segment { number: tail.number + 1, first, chain: *chain };
         // A segment ends where the next one starts, before there is a next one.
-        let shortened = tail.give_back().and_then(|()| tail.file.sync_all());
-        shortened.map_err(AppendError::Broken)?;
+        tail.give_back().map_err(AppendError::Broken)?;
         let file = match segment::create(&self.dir, &self.store, &next) {
             Ok(file) => file,
             Err(error) if is_full(&error) => return Err(AppendError::Full),
@@ -310,23 +312,11 @@ fn broken(what: &'static str) -> AppendError {
 }
 
 impl Tail {
-    /// Shortens the file to its frames.
+    /// Shortens the file to its durable frames, durably.
     fn give_back(&mut self) -> io::Result<()> {
-        if self.allocated > self.length {
-            self.file.set_len(self.length)?;
-            self.allocated = self.length;
-        }
+        self.file.set_len(self.length)?;
+        self.file.sync_all()?;
+        self.allocated = self.length;
         Ok(())
-    }
-}
-
-/// Takes back what a full disk left of a group.
-fn undo(tail: &mut Tail) -> AppendError {
-    match tail.file.set_len(tail.length).and_then(|()| tail.file.sync_all()) {
-        Ok(()) => {
-            tail.allocated = tail.length;
-            AppendError::Full
-        }
-        Err(error) => AppendError::Broken(error),
     }
 }

@@ -152,7 +152,7 @@ impl Survey {
         found.ok_or_else(|| StoreError::damaged(0, 0, "no segment holds this position"))
     }
 
-    /// Visits every frame from `start` on; a torn end is cut off, durably. Nothing before `floor` may be missing.
+    /// Visits every frame from `start` on; a torn end and the preallocation are cut off, durably. Nothing before `floor` may be missing.
     pub(crate) fn replay(&self, start: End, floor: u64, visit: &mut Visit<'_>) -> Result<Replayed, StoreError> {
         let mut end = start;
         let mut torn = 0;
@@ -164,24 +164,20 @@ impl Survey {
             }
             let limit = segments.peek().map_or(self.end, |next| next.first);
             let garbage = self.replay_segment(segment, limit, &mut end, visit)?;
-            let is_last = segments.peek().is_none();
-            let Some(what) = garbage else {
-                if is_last && end.position >= floor && end.position < self.end {
-                    self.cut_off(segment, end.position)?;
-                }
-                continue;
-            };
-            let is_tail = is_last && !self.closed && end.position >= floor;
+            let Some(what) = garbage else { continue };
+            let is_tail = segments.peek().is_none() && !self.closed && end.position >= floor;
             if !is_tail || self.was_durable(segment, end.position)? {
                 return Err(StoreError::damaged(segment.number, segment.offset(end.position), what));
             }
             torn = self.written.saturating_sub(end.position);
             let offset = segment.offset(end.position);
             tracing::warn!(segment = segment.number, offset, octets = torn, "cutting off a torn end of the journal");
-            self.cut_off(segment, end.position)?;
         }
         if end.position < floor {
             return Err(rolled_back(end.position, floor));
+        }
+        if let Some(last) = self.segments.last().filter(|_| end.position < self.end) {
+            self.cut_off(last, end.position)?;
         }
         Ok(Replayed { end, torn })
     }
