@@ -40,7 +40,7 @@ pub struct LineLimits {
     pub workers: usize,
     /// Requests that may wait; a caller beyond that waits to hand its request in, up to `patience`.
     pub queue: usize,
-    /// Most requests in one batch.
+    /// Most requests in one batch. A worker takes fewer, down to half of that, so that all who wait are spread evenly.
     pub batch: usize,
     /// How long a caller waits for room in the queue, and for another worker's result.
     pub patience: Duration,
@@ -164,6 +164,7 @@ impl Line {
     /// Hands a request in; its outcome, also that there was no room, goes to `answer`.
     pub(crate) async fn hand_in(&self, order: DeviceOrder, answer: Answer) {
         let job = Job { order, answer, counts: Arc::clone(&self.counts) };
+        self.counts.entered();
         match &self.way {
             Way::Here(worker) => worker.lock().unwrap_or_else(PoisonError::into_inner).finish(job),
             Way::Queue(queue) => match queue.send_timeout(job, self.patience).await {

@@ -1,6 +1,7 @@
 //! What an authority tells at `/metrics`: whether it issues at all, its open lots, and what its line issues.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use api::Refusal;
@@ -90,6 +91,8 @@ pub(crate) struct LineCounts {
     repeated: Counter,
     refused: ByReason,
     batch: Histogram,
+    /// Handed in and not answered.
+    inside: AtomicUsize,
 }
 
 impl LineCounts {
@@ -100,6 +103,7 @@ impl LineCounts {
             repeated: Counter::default(),
             refused: ByReason::default(),
             batch: Histogram::new(exponential_buckets(1.0, 2.0, 7)),
+            inside: AtomicUsize::new(0),
         }
     }
 
@@ -110,13 +114,25 @@ impl LineCounts {
         self.refused.tell(metrics, "line_refused", "Requests for a device certificate refused, by published reason");
     }
 
+    /// A request is handed in.
+    pub(crate) fn entered(&self) {
+        self.inside.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many requests are handed in and not answered.
+    pub(crate) fn inside(&self) -> usize {
+        self.inside.load(Ordering::Relaxed)
+    }
+
     /// A certificate is durable for the first time.
     pub(crate) fn issued(&self) {
+        self.inside.fetch_sub(1, Ordering::Relaxed);
         self.issued.inc();
     }
 
     /// A request is answered otherwise.
     pub(crate) fn answered(&self, outcome: &Result<IssuedDevice, Refusal>) {
+        self.inside.fetch_sub(1, Ordering::Relaxed);
         match outcome {
             Ok(_) => drop(self.repeated.inc()),
             Err(refusal) => self.refused.count(refusal),

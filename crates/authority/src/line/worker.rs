@@ -25,6 +25,9 @@ use crate::{
 /// How long another worker's result is waited for before its intent is completed here.
 const ANOTHERS_RESULT: Duration = Duration::from_millis(200);
 
+/// Batches that one worker has in hand: one is prepared, while another's intents and a third one's results are written.
+const STAGES: usize = 3;
+
 /// What the workers of a line have in common.
 pub(super) struct Shared {
     results: Results,
@@ -35,6 +38,13 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(limits: LineLimits, counts: Arc<LineCounts>) -> Self {
         Self { results: Results::default(), limits, counts }
+    }
+
+    /// How many requests a worker takes. One that takes all that wait leaves the others nothing to do until it answers them.
+    fn share(&self) -> usize {
+        let LineLimits { workers, batch, .. } = self.limits;
+        let share = self.counts.inside().div_ceil(workers.max(1).saturating_mul(STAGES));
+        share.clamp(batch.div_ceil(2), batch.max(1))
     }
 }
 
@@ -121,7 +131,8 @@ impl Worker {
         if idle {
             jobs.push(queue.blocking_recv()?);
         }
-        while jobs.len() < self.shared.limits.batch {
+        let share = self.shared.share();
+        while jobs.len() < share {
             match queue.try_recv() {
                 Ok(job) => jobs.push(job),
                 Err(_) => break,
@@ -349,4 +360,23 @@ impl Worker {
 
 fn busy() -> Refusal {
     Refusal::new("IN_PROGRESS", "the same request is being worked on").retry_after(Duration::from_millis(50))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_takes_its_share_of_what_is_inside() {
+        let counts = Arc::new(LineCounts::new());
+        let limits = LineLimits { workers: 2, batch: 64, ..LineLimits::default() };
+        let shared = Shared::new(limits, Arc::clone(&counts));
+        assert_eq!(shared.share(), 32, "few are not spread thinner");
+        (0..256).for_each(|_| counts.entered());
+        assert_eq!(shared.share(), 43, "two workers with three batches each");
+        (0..1000).for_each(|_| counts.entered());
+        assert_eq!(shared.share(), 64);
+        (0..1256).for_each(|_| counts.issued());
+        assert_eq!(counts.inside(), 0);
+    }
 }
