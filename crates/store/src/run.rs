@@ -26,7 +26,7 @@ const IN_BLOCK: usize = 170;
 /// Where a block says how many entries it has.
 const COUNT_AT: usize = BLOCK - 6;
 const TRAILER: usize = 56;
-const MARK: [u8; 8] = *b"CSRUN\0\0\x01";
+const MARK: [u8; 8] = *b"CSRUN\0\0\x02";
 
 /// One key and where it points.
 pub(crate) type Pointer = (Key, u64);
